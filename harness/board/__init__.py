@@ -1,0 +1,1 @@
+"""Publishing: records become tables and pages, without torch."""

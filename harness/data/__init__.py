@@ -1,0 +1,1 @@
+"""Rows from hubs, folders, generators and YAML become documents, splits and token batches."""

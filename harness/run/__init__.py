@@ -1,0 +1,1 @@
+"""Measuring: plan cells, share forward passes in groups, fit, measure, record."""

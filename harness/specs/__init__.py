@@ -1,0 +1,1 @@
+"""YAML becomes frozen, checked models; nothing here imports torch."""

@@ -1,0 +1,1 @@
+"""Tracks: one file and one card per kind of evaluation. A track reduces tensors to parts."""

@@ -1,0 +1,1 @@
+"""Fitting dictionaries: one training loop, one sparse kernel, shared by every dictionary method."""
