@@ -1,0 +1,99 @@
+"""Plain values become specs; what does not fit becomes one sentence with file, line and the nearest right word."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from harness.errors import UserError, did_you_mean
+from harness.specs.reading import Document, Key
+
+M = TypeVar("M", bound=BaseModel)
+
+# Keys of later tracks, so that a task written ahead of its time gets a clear answer.
+RESERVED = ("chat", "select", "sites", "vocab")
+
+
+def check(document: Document, model: type[M], what: str) -> M:
+    """Return ``document`` as ``model``; raises ``UserError`` for the first thing that does not fit."""
+    try:
+        # JSON mode: lists may fill tuples, yet words never become numbers.
+        return model.model_validate_json(json.dumps(document.value))
+    except ValidationError as error:
+        raise UserError(_sentence(error, document, model, what)) from None
+
+
+def _sentence(error: ValidationError, document: Document, model: type[BaseModel], what: str) -> str:
+    paths = [(_real_path(e["loc"], document.value, e["type"] == "missing"), e) for e in error.errors()]
+    # An unknown key explains most; else the error deepest in the file (a union reports its other branches too).
+    key, first = min(paths, key=lambda p: (p[1]["type"] != "extra_forbidden", -len(p[0])))
+    where, name = document.where(key), ".".join(str(part) for part in key)
+    if first["type"] == "extra_forbidden":
+        return f"{where}: {_unknown_key(key, document, model, what)}"
+    if first["type"] == "missing":
+        return f"{where}: {what} lacks the key '{name}'."
+    given = _lookup(document.value, key)
+    shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) or given is None else ""
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: '{name}': {message[0].lower()}{message[1:]}{shown}."
+
+
+def _unknown_key(key: Key, document: Document, model: type[BaseModel], what: str) -> str:
+    given, parent = str(key[-1]), key[:-1]
+    if given in RESERVED and not parent:
+        return f"key '{given}' is reserved for a track that does not exist yet; take it out."
+    allowed = _allowed_keys(model, parent, document.value)
+    inside = f" in '{'.'.join(map(str, parent))}'" if parent else f" in a {what}"
+    return f"unknown key '{given}'{inside}.{did_you_mean(given, allowed)} Allowed: {', '.join(allowed)}."
+
+
+def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> Key:
+    """Drop the parts of a pydantic location that name a union's branch instead of a key of the file."""
+    path: list[str | int] = []
+    for i, part in enumerate(loc):
+        inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value))
+        if inside:
+            value = value[part]
+        elif not (missing and i == len(loc) - 1):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _lookup(value: Any, key: Key) -> Any:
+    for part in key:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return ...
+    return value
+
+
+def _allowed_keys(model: type[BaseModel], parent: Key, value: Any) -> list[str]:
+    """Walk the fields along ``parent`` and return the keys allowed there."""
+    options: list[type[BaseModel]] = [model]
+    for part in parent:
+        value = value[part]
+        if isinstance(part, str):
+            named = [m.model_fields[part].annotation for m in options if part in m.model_fields]
+            options = [sub for annotation in named for sub in _models_in(annotation)] or options
+    tagged = [m for m in options if _tag_fits(m, value)] or options
+    return sorted({field for m in tagged for field in m.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for arg in get_args(annotation) for m in _models_in(arg)]
+
+
+def _tag_fits(model: type[BaseModel], value: Any) -> bool:
+    tag = model.model_fields.get("source")
+    return not (isinstance(value, dict) and tag is not None) or value.get("source") in get_args(tag.annotation)
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a spec, for editors."""
+    return TypeAdapter(model).json_schema()

@@ -1,0 +1,167 @@
+"""Finds specs by name in the content folders and in the folders the user adds, and checks what one file can tell.
+
+A folder added by ``--include-path DIR`` holds ``DIR/methods``, ``DIR/tasks`` and ``DIR/metrics``, each optional.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.content import PACKAGE, content_folder
+from harness.errors import UserError, did_you_mean, unknown
+from harness.specs.checking import check
+from harness.specs.method import MethodSpec, TrackCard, VariantSpec
+from harness.specs.reading import Document, read_yaml
+from harness.specs.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class FoundMethod:
+    """A method's spec and where it was found.
+
+    Attributes:
+        spec: the checked YAML, a variant merged into what it varies.
+        folder: folder that holds the YAML and the code.
+        slug: its name in folders and tables; a plug-in's carries a hash of its path, so two plug-ins never collide.
+    """
+
+    spec: MethodSpec
+    folder: Path
+    slug: str
+
+    @property
+    def code_path(self) -> Path:
+        """The Python file of the method."""
+        return self.folder / self.spec.code.partition(":")[0]
+
+
+class Library:
+    """The methods, tasks and tracks that can be named."""
+
+    def __init__(self, include: Sequence[Path] = ()) -> None:
+        for folder in include:
+            if not folder.is_dir():
+                raise UserError(f"--include-path: '{folder}' is not a folder")
+        self._include = tuple(include)
+
+    def folders(self, kind: str) -> list[Path]:
+        """Return the folders that hold one kind of content, the package's own first."""
+        own = [content_folder(kind)] if kind in ("methods", "tasks") else []
+        return own + [folder / kind for folder in self._include if (folder / kind).is_dir()]
+
+    def names(self, kind: str) -> list[str]:
+        """Return every name of one kind (``methods`` or ``tasks``), sorted."""
+        return sorted(self._files(kind))
+
+    def _files(self, kind: str) -> dict[str, Path]:
+        files: dict[str, Path] = {}
+        for folder in self.folders(kind):
+            for path in sorted(folder.glob("*.yaml")):
+                if path.stem in files:
+                    raise UserError(f"{path}: {kind[:-1]} '{path.stem}' is already defined in {files[path.stem]}")
+                files[path.stem] = path
+        return files
+
+    def _locate(self, kind: str, name: str) -> Path:
+        if name.endswith((".yaml", ".yml")):
+            if not Path(name).is_file():
+                raise UserError(f"{kind[:-1]} file '{name}' does not exist")
+            return Path(name).resolve()
+        files = self._files(kind)
+        if name not in files:
+            raise unknown(kind[:-1], name, files)
+        return files[name]
+
+    def task(self, name: str) -> TaskSpec:
+        """Return a task by name or by path of its YAML; raises ``UserError``."""
+        return self.task_document(name)[1]
+
+    def task_document(self, name: str) -> tuple[Document, TaskSpec]:
+        """Return a task with the document it was read from, for messages that name a line."""
+        path = self._locate("tasks", name)
+        document = read_yaml(path)
+        spec = check(document, TaskSpec, "task")
+        _name_is_file(spec.task, "task", document)
+        self._check_task(spec, document)
+        return document, spec
+
+    def _check_task(self, spec: TaskSpec, document: Document) -> None:
+        card = self.track(spec.track, document.where(("track",)))
+        wanted = set(card.test_budget) | (set() if spec.corpus else set(card.fit_budget))
+        allowed = wanted | set(card.optional_budget)
+        given = {key for key, value in spec.budget.model_dump(exclude_unset=True).items() if value is not None}
+        for key in sorted(wanted - given):
+            raise UserError(f"{document.where(('budget',))}: budget lacks '{key}', which track '{card.track}' needs.")
+        for key in sorted(given - allowed):
+            reason = f"comes from the corpus '{spec.corpus}'" if key in card.fit_budget else f"is not used by track '{card.track}'"
+            raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
+        splits = getattr(spec.data, "splits", None)
+        if spec.corpus is None and (splits is None or splits.train is None or splits.val is None):
+            raise UserError(f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'.")
+
+    def method(self, name: str, where: str = "") -> FoundMethod:
+        """Return a method by name or by path of its YAML; raises ``UserError``."""
+        try:
+            path = self._locate("methods", name)
+        except UserError as error:
+            raise UserError(f"{where}: {error}" if where else str(error)) from None
+        document = read_yaml(path)
+        if "variant_of" in document.value:
+            spec = self._variant(document)
+        else:
+            spec = check(document, MethodSpec, "method")
+        _name_is_file(spec.method, "method", document)
+        if not (path.parent / spec.code.partition(":")[0]).is_file():
+            raise UserError(f"{document.where(('code',))}: code file '{spec.code.partition(':')[0]}' is not in {path.parent}")
+        return FoundMethod(spec, path.parent, _slug(spec.method, path))
+
+    def _variant(self, document: Document) -> MethodSpec:
+        variant = check(document, VariantSpec, "method")
+        base = self.method(variant.variant_of, document.where(("variant_of",)))
+        if base.folder.resolve() != document.path.parent.resolve() and base.folder != content_folder("methods"):
+            raise UserError(f"{document.where(('variant_of',))}: '{variant.variant_of}' must lie in the same folder")
+        params = merge_params(base.spec.params, variant.params, document.where(("params",)), variant.variant_of)
+        update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
+        if variant.source:
+            update["source"] = variant.source
+        return base.spec.model_copy(update=update)
+
+    def track(self, name: str, where: str = "") -> TrackCard:
+        """Return the card of a track; raises ``UserError``."""
+        cards = {path.stem: path for path in sorted((PACKAGE / "tracks").glob("*.yaml"))}
+        if name not in cards:
+            raise unknown("track", name, cards, where)
+        return check(read_yaml(cards[name]), TrackCard, "track")
+
+    def tracks(self) -> list[str]:
+        """Return the names of all tracks."""
+        return sorted(path.stem for path in (PACKAGE / "tracks").glob("*.yaml"))
+
+
+def merge_params(base: dict[str, Any], change: dict[str, Any], where: str, method: str) -> dict[str, Any]:
+    """Return ``base`` with ``change`` laid over it; a key that ``base`` does not have is an error."""
+    result = dict(base)
+    for key, value in change.items():
+        if key not in base:
+            raise UserError(
+                f"{where}: method '{method}' has no parameter '{key}'.{did_you_mean(key, base)} "
+                f"Allowed: {', '.join(sorted(base)) or '(none)'}."
+            )
+        nested = isinstance(base[key], dict) and isinstance(value, dict)
+        result[key] = merge_params(base[key], value, where, method) if nested else value
+    return result
+
+
+def _name_is_file(name: str, what: str, document: Document) -> None:
+    if name != document.path.stem:
+        raise UserError(f"{document.where((what,))}: {what} '{name}' must be named like its file, '{document.path.stem}'.")
+
+
+def _slug(name: str, path: Path) -> str:
+    if path.parent.resolve() == content_folder("methods").resolve():
+        return name
+    return f"{name}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"

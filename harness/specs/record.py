@@ -1,0 +1,163 @@
+"""The saved outcome of a cell. One JSON file; its parts lie beside it as ``.npz`` and are named with their hash."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.specs.task import Role
+
+SCHEMA = 1
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskPart(_Plain):
+    """The resolved task. ``table`` is the hash only cells of one table share; ``spec`` is everything that was asked for."""
+
+    name: str
+    title: str
+    version: int
+    track: str
+    table: str
+    spec: dict[str, Any]
+
+
+class MethodPart(_Plain):
+    """The method as it was fitted. ``of`` names what a derived control was built from; ``role`` is None for a contestant."""
+
+    name: str
+    title: str
+    kind: str
+    source: str
+    role: Role | None
+    of: str | None
+    seeded: bool
+    causal: bool
+    params: dict[str, Any]
+    identity: str
+
+
+class ModelPart(_Plain):
+    """The language model that was run."""
+
+    name: str
+    label: str
+    fingerprint: str
+    blocks: int
+    width: int
+    dtype: str
+    layer: int
+    hidden_state: int
+    at: str
+
+
+class SplitPart(_Plain):
+    """What one split came to. ``cut`` documents lost tokens to the context length; ``left_out`` were not needed."""
+
+    documents: int
+    groups: int
+    tokens: int
+    cut: int
+    left_out: int
+
+
+class DataPart(_Plain):
+    """Where the documents came from. ``mirror`` is the local folder name that stood in for a hub data set."""
+
+    source: str
+    name: str
+    config: str | None
+    revision: str | None
+    mirror: str | None
+    fingerprint: str
+    splits: dict[str, SplitPart]
+    clusters: int
+    mask: dict[str, str]
+
+
+class MetricPart(_Plain):
+    """A value with its interval; ``value`` is null with a ``reason`` where it cannot be computed."""
+
+    value: float | None
+    lo: float | None = None
+    hi: float | None = None
+    interval: str | None = None
+    reason: str | None = None
+    unit: str
+    direction: str
+    version: int
+    source: str
+
+
+class MarginPart(_Plain):
+    """How far a contestant is ahead of the best matched control, positive when better."""
+
+    control: str | None
+    value: float | None
+    lo: float | None = None
+    hi: float | None = None
+    reason: str | None = None
+
+
+class StagePart(_Plain):
+    """What a stage cost. ``shared`` seconds were spent once for every cell of the group."""
+
+    seconds: float
+    peak_mb: float | None
+    shared: bool
+
+
+class Provenance(_Plain):
+    """What would be needed to run it again."""
+
+    version: str
+    commit: str | None
+    dirty: bool | None
+    python: str
+    libraries: dict[str, str]
+    platform: str
+    device: str
+    threads: int
+    batch_tokens: int
+    command: str
+    started: str
+    finished: str
+
+
+class Record(_Plain):
+    """The outcome of one method × resolved task × seed.
+
+    Attributes:
+        schema_version: ``SCHEMA``; an older file is migrated on load, never guessed.
+        cell: hash of everything that decides the numbers.
+        status: ``ok``, or ``failed`` with a ``reason``.
+        fit: what the method says about its fit, plus ``parameters`` and ``train_tokens``.
+        details: numbers about the measurement that are not metrics (quantiles of L0, tokens counted, …).
+        margins: by metric; empty for controls.
+        bars: by metric, True when met, None when the metric has no value.
+        parts: file beside this one, and its SHA-256.
+    """
+
+    schema_version: int = SCHEMA
+    cell: str
+    status: Literal["ok", "failed"]
+    reason: str | None = None
+    seed: int
+    task: TaskPart
+    method: MethodPart
+    model: ModelPart
+    data: DataPart
+    fit: dict[str, float]
+    metrics: dict[str, MetricPart]
+    margins: dict[str, MarginPart]
+    bars: dict[str, bool | None]
+    details: dict[str, float]
+    warnings: tuple[str, ...]
+    stages: dict[str, StagePart]
+    provenance: Provenance
+    parts: str | None = None
+    parts_sha256: str | None = None

@@ -1,0 +1,86 @@
+"""Records on disk: ``FOLDER/results/TASK/METHOD/NAME.json`` with the parts beside it as ``NAME.npz``."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from harness.errors import UserError
+from harness.metrics.contract import Array, Parts
+from harness.specs.record import SCHEMA, Record
+from harness.store.files import sha256_file, write_atomic, write_text
+
+
+class BrokenRecordError(Exception):
+    """A record file that is not whole; it is never used, and the run that finds it measures the cell again."""
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record and the file it came from."""
+
+    record: Record
+    path: Path
+
+    def parts(self) -> dict[str, Array]:
+        """Load the parts; raises ``BrokenRecordError`` where they are missing or altered."""
+        if self.record.parts is None:
+            return {}
+        path = self.path.parent / self.record.parts
+        if not path.is_file() or sha256_file(path) != self.record.parts_sha256:
+            raise BrokenRecordError(f"{path} is missing or is not the file that {self.path.name} was written with")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name].astype(np.float64) for name in archive.files}
+
+
+def record_path(folder: Path, record: Record) -> Path:
+    """Return where a record lies under ``folder``."""
+    of = f"of-{record.method.of}-" if record.method.of else ""
+    name = f"{of}seed{record.seed}-{record.cell[:12]}.json"
+    return folder / "results" / record.task.name / record.method.name / name
+
+
+def save_record(folder: Path, record: Record, parts: Parts) -> StoredRecord:
+    """Write the parts, then the record that names their hash; a kill in between leaves no record."""
+    path = record_path(folder, record)
+    if parts:
+        table = path.with_suffix(".npz")
+        write_atomic(table, lambda stream: stream.write(_pack(parts)))
+        record = record.model_copy(update={"parts": table.name, "parts_sha256": sha256_file(table)})
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+    return StoredRecord(record, path)
+
+
+def _pack(parts: Parts) -> bytes:
+    # Gram matrices grow with the square of the clusters; single precision keeps 7 digits of a correction term.
+    packed = {name: value.astype(np.float32) if name.endswith("gram") else value for name, value in parts.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **packed)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def load_record(path: Path) -> StoredRecord:
+    """Read one record; raises ``BrokenRecordError`` where it is not whole, ``UserError`` where its schema is unknown."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = value["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenRecordError(f"{path} is not a whole record: {error}") from error
+    if version != SCHEMA:
+        raise UserError(f"{path}: record schema {version} is not known here; this version reads schema {SCHEMA}.")
+    try:
+        return StoredRecord(Record.model_validate(value), path)
+    except ValidationError as error:
+        raise BrokenRecordError(f"{path} is not a whole record: {error.errors()[0]['msg']}") from error
+
+
+def find_records(folder: Path) -> Iterator[Path]:
+    """Yield every record file under ``FOLDER/results``, in a stable order; temporary files are not records."""
+    yield from sorted(path for path in (folder / "results").glob("*/*/*.json") if not path.name.startswith("."))
