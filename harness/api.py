@@ -46,7 +46,7 @@ class Setting:
 
 
 class Activations(ABC):
-    """Activations of one split at one site, with the document each row came from. Rows are in reading order."""
+    """Activations of one split at one site, in reading order, with the document each row came from."""
 
     @property
     @abstractmethod
@@ -68,7 +68,7 @@ class Activations(ABC):
 
     @final
     def batches(self, size: int, passes: int, seed: int) -> Iterator[Tensor]:
-        """Yield shuffled float32 batches ``[size, D]``: ``passes`` times over all rows, tail shorter than ``size`` dropped.
+        """Yield shuffled float32 batches ``[size, D]``, ``passes`` times over all rows; the tail of a pass is dropped.
 
         A set smaller than one batch is yielded whole, once a pass.
         """
@@ -183,7 +183,8 @@ class Method(ABC):
 class Dictionary(nn.Module, Method):
     """Maps activations to codes and back, in the model's own units.
 
-    Constructed as ``Class(params, setting)`` with ``params`` an instance of the class's ``Params`` dataclass, filled from YAML.
+    Constructed as ``Class(params, setting)``, ``params`` being an instance of the class's ``Params`` dataclass, filled
+    from YAML.
     ``uses`` of the setting are not registered as submodules: they are saved under their own fingerprint.
     """
 

@@ -8,9 +8,13 @@ and returns an array of shape ``[...]``: ``w = 1`` is the point estimate, resamp
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -39,7 +43,7 @@ class Metric:
         direction: ``up`` or ``down`` is better, or ``target`` (neither; used to match).
         version: up whenever the same parts give another number.
         source: paper and section, or ``ours``.
-        interval: what the interval is taken over; ``seeds`` where a cluster bootstrap would exclude its own point value.
+        interval: what the interval is taken over; ``seeds`` where a cluster bootstrap would miss its own point value.
         null: the value of a trivial method, in words.
         needs: names of the parts it reads.
         tracks: tracks whose parts it can read.
@@ -59,9 +63,16 @@ class Metric:
     summary: str
     value: Value
 
+    @property
+    def sign(self) -> int:
+        """+1 where more is better, -1 where less is; raises ``ValueError`` for a target, which has no better side."""
+        if self.direction == "target":
+            raise ValueError(f"metric '{self.name}' has direction 'target'; margins and ranks need 'up' or 'down'")
+        return 1 if self.direction == "up" else -1
+
     def point(self, parts: Parts) -> tuple[float | None, str | None]:
         """Return ``(value, None)``, or ``(None, reason)`` where it cannot be computed."""
-        missing = [name for name in self.needs if name not in parts]
+        missing = [name for name in dict.fromkeys(("n", *self.needs)) if name not in parts]
         if missing:
             return None, f"parts not measured: {', '.join(missing)}"
         try:
@@ -95,7 +106,8 @@ def metric(
     def register(value: Value) -> Value:
         name = value.__name__
         if name in _REGISTRY:
-            raise ValueError(f"metric '{name}' is defined twice: in {_REGISTRY[name].value.__module__} and {value.__module__}")
+            first, second = _REGISTRY[name].value.__module__, value.__module__
+            raise ValueError(f"metric '{name}' is defined twice: in {first} and {second}")
         summary = (value.__doc__ or "").strip().split("\n")[0]
         _REGISTRY[name] = Metric(
             name, unit, direction, version, source, interval, null, needs, tracks, summary, value
@@ -113,6 +125,18 @@ def all_metrics() -> dict[str, Metric]:
     return dict(sorted(_REGISTRY.items()))
 
 
+def add_metric_folders(folders: Iterable[Path]) -> None:
+    """Import every ``.py`` of folders outside the package, so that the metrics they register are found too."""
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            name = f"harness_metrics_{sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+            spec = importlib.util.spec_from_file_location(name, path)
+            if name not in sys.modules and spec is not None and spec.loader is not None:
+                module = importlib.util.module_from_spec(spec)
+                sys.modules[name] = module
+                spec.loader.exec_module(module)
+
+
 def get_metric(name: str, where: str = "") -> Metric:
     """Return one metric; raises ``UserError`` naming the nearest one."""
     found = all_metrics()
@@ -121,7 +145,25 @@ def get_metric(name: str, where: str = "") -> Metric:
     return found[name]
 
 
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """Divide, giving NaN (not a warning) where the denominator is 0."""
-    safe = np.where(denominator == 0, np.nan, denominator)
-    return np.asarray(numerator / safe, dtype=np.float64)
+def ratio(
+    numerator: Array, denominator: Array, reason: str = "the denominator is 0", above: Array | float | None = None
+) -> Array:
+    """Divide where it can be done, and say why where it cannot.
+
+    Args:
+        numerator: ``[...]``.
+        denominator: ``[...]``.
+        reason: why the point has no value, in words a reader of the board understands.
+        above: the quotient exists where the denominator exceeds this; ``None`` means wherever it is not 0.
+
+    Returns:
+        ``[...]`` with NaN (and no warning) where a resample has no quotient.
+
+    Raises:
+        NotComputableError: the arguments are scalars, i.e. the point itself has none; the message is ``reason``.
+    """
+    denominator = np.asarray(denominator, dtype=np.float64)
+    defined = denominator != 0 if above is None else denominator > above
+    if defined.ndim == 0 and not defined:
+        raise NotComputableError(reason)
+    return np.asarray(numerator / np.where(defined, denominator, np.nan), dtype=np.float64)

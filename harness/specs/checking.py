@@ -53,7 +53,9 @@ def _real_path(loc: tuple[str | int, ...], value: Any, missing: bool) -> Key:
     """Drop the parts of a pydantic location that name a union's branch instead of a key of the file."""
     path: list[str | int] = []
     for i, part in enumerate(loc):
-        inside = (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value))
+        inside = (isinstance(value, dict) and part in value) or (
+            isinstance(value, list) and isinstance(part, int) and part < len(value)
+        )
         if inside:
             value = value[part]
         elif not (missing and i == len(loc) - 1):

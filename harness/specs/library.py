@@ -97,11 +97,17 @@ class Library:
         for key in sorted(wanted - given):
             raise UserError(f"{document.where(('budget',))}: budget lacks '{key}', which track '{card.track}' needs.")
         for key in sorted(given - allowed):
-            reason = f"comes from the corpus '{spec.corpus}'" if key in card.fit_budget else f"is not used by track '{card.track}'"
+            reason = (
+                f"comes from the corpus '{spec.corpus}'"
+                if key in card.fit_budget
+                else f"is not used by track '{card.track}'"
+            )
             raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
         splits = getattr(spec.data, "splits", None)
         if spec.corpus is None and (splits is None or splits.train is None or splits.val is None):
-            raise UserError(f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'.")
+            raise UserError(
+                f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'."
+            )
 
     def method(self, name: str, where: str = "") -> FoundMethod:
         """Return a method by name or by path of its YAML; raises ``UserError``."""
@@ -110,13 +116,13 @@ class Library:
         except UserError as error:
             raise UserError(f"{where}: {error}" if where else str(error)) from None
         document = read_yaml(path)
-        if "variant_of" in document.value:
-            spec = self._variant(document)
-        else:
-            spec = check(document, MethodSpec, "method")
+        is_variant = "variant_of" in document.value
+        spec = self._variant(document) if is_variant else check(document, MethodSpec, "method")
         _name_is_file(spec.method, "method", document)
         if not (path.parent / spec.code.partition(":")[0]).is_file():
-            raise UserError(f"{document.where(('code',))}: code file '{spec.code.partition(':')[0]}' is not in {path.parent}")
+            raise UserError(
+                f"{document.where(('code',))}: code file '{spec.code.partition(':')[0]}' is not in {path.parent}"
+            )
         return FoundMethod(spec, path.parent, _slug(spec.method, path))
 
     def _variant(self, document: Document) -> MethodSpec:
@@ -158,7 +164,9 @@ def merge_params(base: dict[str, Any], change: dict[str, Any], where: str, metho
 
 def _name_is_file(name: str, what: str, document: Document) -> None:
     if name != document.path.stem:
-        raise UserError(f"{document.where((what,))}: {what} '{name}' must be named like its file, '{document.path.stem}'.")
+        raise UserError(
+            f"{document.where((what,))}: {what} '{name}' must be named like its file, '{document.path.stem}'."
+        )
 
 
 def _slug(name: str, path: Path) -> str:

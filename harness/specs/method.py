@@ -21,7 +21,9 @@ class MethodSpec(Strict):
     code: str = Field(pattern=r"^[A-Za-z0-9_]+\.py:[A-Za-z0-9_]+$", description="file in the same folder : class")
     source: str = Field(description="paper, or 'ours'")
     needs: tuple[Need, ...] = Field(default=(), description="what fit wants besides activations")
-    uses: dict[Name, str] = Field(default_factory=dict, description="methods this one is built on; {of: any} for a control")
+    uses: dict[Name, str] = Field(
+        default_factory=dict, description="methods this one is built on; {of: any} for a control"
+    )
     seeded: bool = Field(default=True, description="false: the seed changes nothing, so one seed is run")
     causal: bool = Field(default=True, description="false: a token's code may depend on later tokens")
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its default")

@@ -16,7 +16,7 @@ class _Plain(BaseModel):
 
 
 class TaskPart(_Plain):
-    """The resolved task. ``table`` is the hash only cells of one table share; ``spec`` is everything that was asked for."""
+    """The resolved task. Only cells of one table share ``table``; ``spec`` is everything that was asked for."""
 
     name: str
     title: str
@@ -27,7 +27,10 @@ class TaskPart(_Plain):
 
 
 class MethodPart(_Plain):
-    """The method as it was fitted. ``of`` names what a derived control was built from; ``role`` is None for a contestant."""
+    """The method as it was fitted.
+
+    ``of`` names what a derived control was built from; ``role`` is None for a contestant.
+    """
 
     name: str
     title: str

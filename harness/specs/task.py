@@ -26,9 +26,11 @@ class SplitPart(Strict):
 
 
 class Splits(Strict):
-    """Where the train, validation and test documents come from: a share of the whole source, or of one of its splits."""
+    """Where train, validation and test documents come from: shares of the whole source, or of its splits."""
 
-    train: Share | SplitPart | None = Field(default=None, description="fits methods; absent where the task has a corpus")
+    train: Share | SplitPart | None = Field(
+        default=None, description="fits methods; absent where the task has a corpus"
+    )
     val: Share | SplitPart | None = Field(default=None, description="picks every threshold and other choice")
     test: Share | SplitPart = Field(description="touched once per row of the board")
 
@@ -43,13 +45,17 @@ class Splits(Strict):
             raise ValueError("give every split as a share of the whole, or every one as {split, share}; not a mixture")
         over = {name: total for name, total in used.items() if total > 1 + 1e-9}
         if over:
-            raise ValueError(f"shares of {', '.join(repr(n) if n else 'the source' for n in over)} add up to more than 1")
+            raise ValueError(
+                f"shares of {', '.join(repr(n) if n else 'the source' for n in over)} add up to more than 1"
+            )
         return self
 
 
 class _Data(Strict):
     id: str | None = Field(default=None, description="column that names a row; its number where absent")
-    group: str = Field(description="column whose equal values are never separated by a split; 'id': every row by itself")
+    group: str = Field(
+        description="column whose equal values are never separated by a split; 'id': every row by itself"
+    )
     domain: str | None = Field(default=None, description="column to break results down by")
 
 
@@ -60,7 +66,9 @@ class HubData(_Data):
     name: str = Field(description="hub id, e.g. openai/gsm8k")
     config: str | None = Field(default=None, description="configuration of the data set")
     revision: str | None = Field(default=None, description="commit; the resolved one is recorded where this is null")
-    rows: Count | None = Field(default=None, description="stream this many rows of each split instead of downloading it all")
+    rows: Count | None = Field(
+        default=None, description="stream this many rows of each split instead of downloading it all"
+    )
     mirror: Name | None = Field(default=None, description="folder under --data-dir that stands in for the hub")
     splits: Splits
 
@@ -128,7 +136,7 @@ class Budget(Strict):
     context: Annotated[int, Field(ge=8)] = Field(description="tokens per sequence at most")
     packing: Literal["truncate", "pack"] = Field(
         default="truncate",
-        description="truncate: one document a sequence, cut at the context; pack: documents joined by EOS into full sequences",
+        description="truncate: one document a sequence, cut there; pack: documents joined by EOS into full sequences",
     )
     train_tokens: Count | None = Field(default=None, description="tokens in the train split")
     val_tokens: Count | None = Field(default=None, description="tokens in the validation split")
@@ -138,6 +146,15 @@ class Budget(Strict):
     test_tokens: Count | None = Field(default=None, description="tokens every metric sees")
     splice_tokens: Count | None = Field(default=None, description="tokens on which the model is continued from an edit")
     density_tokens: Count | None = Field(default=None, description="tokens on which firing is counted")
+
+    @model_validator(mode="after")
+    def _tiers_nest(self) -> Budget:
+        splice, test, density = self.splice_tokens, self.test_tokens, self.density_tokens
+        if test is not None and splice is not None and splice > test:
+            raise ValueError(f"splice_tokens ({splice}) must be at most test_tokens ({test})")
+        if test is not None and density is not None and density < test:
+            raise ValueError(f"density_tokens ({density}) must be at least test_tokens ({test})")
+        return self
 
 
 class Bar(Strict):
@@ -157,7 +174,9 @@ class Controls(Strict):
     """The nulls the task demands."""
 
     ceiling: tuple[str, ...] = Field(default=(), description="shown, never subtracted")
-    floor: tuple[str, ...] = Field(default=(), description="margins are taken over the best of these and the derived ones")
+    floor: tuple[str, ...] = Field(
+        default=(), description="margins are taken over the best of these and the derived ones"
+    )
     derived: tuple[str, ...] = Field(default=(), description="built from each method and seed")
 
     def role(self, name: str) -> Role | None:
@@ -175,7 +194,9 @@ class TaskSpec(Strict):
     track: Name
     model: str = Field(description="alias, hub id, folder or GGUF file")
     data: Data
-    corpus: Name | None = Field(default=None, description="task on whose train split, site and budget methods are fitted")
+    corpus: Name | None = Field(
+        default=None, description="task on whose train split, site and budget methods are fitted"
+    )
     text: str = Field(description="Jinja2 template over a row's columns")
     site: Site
     mask: Mask = Mask()

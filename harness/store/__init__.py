@@ -1,1 +1,1 @@
-"""What is kept on disk: activations, fitted methods, records. Everything is written atomically and checked when read."""
+"""What is kept on disk: activations, fitted methods, records; written atomically and checked when read."""

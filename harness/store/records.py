@@ -40,11 +40,26 @@ class StoredRecord:
             return {name: archive[name].astype(np.float64) for name in archive.files}
 
 
+@dataclass(frozen=True)
+class CellName:
+    """What a record's file is called: task, method, what a derived control is built from, seed, and the cell's hash."""
+
+    task: str
+    method: str
+    of: str | None
+    seed: int
+    cell: str
+
+    def path(self, folder: Path) -> Path:
+        """Return where the record lies under ``folder``."""
+        of = f"of-{self.of}-" if self.of else ""
+        return folder / "results" / self.task / self.method / f"{of}seed{self.seed}-{self.cell[:12]}.json"
+
+
 def record_path(folder: Path, record: Record) -> Path:
     """Return where a record lies under ``folder``."""
-    of = f"of-{record.method.of}-" if record.method.of else ""
-    name = f"{of}seed{record.seed}-{record.cell[:12]}.json"
-    return folder / "results" / record.task.name / record.method.name / name
+    name = CellName(record.task.name, record.method.name, record.method.of, record.seed, record.cell)
+    return name.path(folder)
 
 
 def save_record(folder: Path, record: Record, parts: Parts) -> StoredRecord:
@@ -62,12 +77,12 @@ def _pack(parts: Parts) -> bytes:
     # Gram matrices grow with the square of the clusters; single precision keeps 7 digits of a correction term.
     packed = {name: value.astype(np.float32) if name.endswith("gram") else value for name, value in parts.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **packed)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, allow_pickle=False, **packed)
     return buffer.getvalue()
 
 
 def load_record(path: Path) -> StoredRecord:
-    """Read one record; raises ``BrokenRecordError`` where it is not whole, ``UserError`` where its schema is unknown."""
+    """Read one record; raises ``BrokenRecordError`` where it is not whole, ``UserError`` on an unknown schema."""
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = value["schema_version"]

@@ -1,0 +1,25 @@
+"""Interp Harness: every interpretability method meets every task under the same data, budget, controls and statistics.
+
+``harness.evaluate`` and ``harness.load_board`` mirror the commands; they are imported at their first use, so that
+``import harness`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.board import load_board, write_pages
+    from harness.run.evaluate import evaluate
+
+__all__ = ["evaluate", "load_board", "write_pages"]
+
+_HOMES = {"evaluate": "harness.run.evaluate", "load_board": "harness.board", "write_pages": "harness.board"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'harness' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,183 @@
+"""What was run, in words: the facts under a table, what sets tables of one task apart, and notes a reader needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.board import asked
+from harness.board.pool import Entry
+from harness.metrics.sparsity import false_dead
+from harness.specs.record import DataPart, Record
+
+# The density at which the chance of taking a living latent for a dead one is told.
+RARE = 1e-4
+_BUDGET = {
+    "context": "context {}",
+    "packing": "packing {}",
+    "train_tokens": "train {} tokens",
+    "val_tokens": "validation {} tokens",
+    "passes": "passes {}",
+    "latents": "latents {}",
+    "l0": "target L0 {}",
+    "test_tokens": "test {} tokens",
+    "splice_tokens": "spliced {} tokens",
+    "density_tokens": "densities on {} tokens",
+}
+
+
+def count(value: Any) -> str:
+    """Write a whole number with thin spaces between thousands; anything else as it is."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}".replace(",", "\u202f") if whole else str(value)
+
+
+def _joined(values: Iterable[str]) -> str:
+    # Records of one table agree on what decides the numbers; where they differ in the rest, all of it is shown.
+    return "; ".join(dict.fromkeys(values))
+
+
+def facts(records: Sequence[Record], head: Record) -> tuple[tuple[str, str], ...]:
+    """Return what was run, as (label, text)."""
+    found = {
+        "Model": _joined(_model(record) for record in records),
+        "Site": _joined(_site(record) for record in records),
+        "Data": _joined(_source(record.data) for record in records),
+        "Documents": _joined(_splits(record.data) for record in records),
+        "Clusters": _joined(f"{count(record.data.clusters)} in the test split" for record in records),
+        "Tokens left out": _joined(_mask(record.data) for record in records),
+        "Budget": _budget(asked.budget(head)),
+        "Measured on": _joined(_device(record) for record in records),
+        "Package": _joined(_package(record) for record in records),
+        "Newest record": head.provenance.finished,
+    }
+    return tuple((label, text) for label, text in found.items() if text)
+
+
+def _model(record: Record) -> str:
+    model = record.model
+    label = f" ({model.label})" if model.label and model.label != model.name else ""
+    return f"{model.name}{label}, {model.blocks} blocks, width {model.width}, {model.dtype}"
+
+
+def _site(record: Record) -> str:
+    return f"{record.model.at} of block {record.model.layer} (hidden state {record.model.hidden_state})"
+
+
+def _source(data: DataPart) -> str:
+    name = " ".join(part for part in (data.name, data.config) if part)
+    revision = f" at {data.revision}" if data.revision else ""
+    mirror = f"; read from the local mirror '{data.mirror}'" if data.mirror else ""
+    return f"{name} ({data.source}){revision}{mirror}"
+
+
+def _splits(data: DataPart) -> str:
+    texts = []
+    for name, split in data.splits.items():
+        cut = f", {count(split.cut)} cut at the context length" if split.cut else ", none cut"
+        spare = f", {count(split.left_out)} not needed" if split.left_out else ""
+        texts.append(f"{name}: {count(split.documents)} documents with {count(split.tokens)} tokens{cut}{spare}")
+    return "; ".join(texts)
+
+
+def _mask(data: DataPart) -> str:
+    return ", ".join(f"{key} {value}" for key, value in data.mask.items())
+
+
+def _budget(budget: Mapping[str, Any]) -> str:
+    known = [text.format(count(budget[key])) for key, text in _BUDGET.items() if budget.get(key) is not None]
+    return "; ".join(known)
+
+
+def _device(record: Record) -> str:
+    run = record.provenance
+    return f"{run.device}, {run.threads} threads, {count(run.batch_tokens)} tokens a batch"
+
+
+def _package(record: Record) -> str:
+    run = record.provenance
+    commit = f", commit {run.commit[:10]}" if run.commit else ""
+    return f"version {run.version}{commit}{' with local changes' if run.dirty else ''}"
+
+
+def differences(own: Record, same_task: Sequence[Record]) -> tuple[tuple[str, str], ...]:
+    """Return what sets ``own`` apart from the other tables of its task, as (label, text)."""
+    if len(same_task) < 2:
+        return ()
+    traits = [_traits(record) for record in same_task]
+    mine = _traits(own)
+    labels = dict.fromkeys(label for other in traits for label in other)
+    found = [(label, mine.get(label, "not set")) for label in labels if len({other.get(label) for other in traits}) > 1]
+    return tuple(found) or (("resolved task", own.task.table[:8]),)
+
+
+def _traits(record: Record) -> dict[str, str]:
+    """Return everything that may set two tables apart, most telling first."""
+    traits = {
+        "model": _model(record),
+        "model files": record.model.fingerprint[:8],
+        "site": _site(record),
+        "data": _source(record.data),
+        "documents": record.data.fingerprint[:8],
+        "version": str(record.task.version),
+    }
+    # Names, bars, seeds and the choice of metrics and controls do not decide which table a record belongs to.
+    ignored = ("title", "metrics", "bars", "controls", "seeds", "model", "site", "version", "layer", "at")
+    spec = {key: value for key, value in record.task.spec.items() if key not in ignored}
+    return traits | dict(_flat("", spec))
+
+
+def _flat(prefix: str, value: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    else:
+        yield prefix, count(value)
+
+
+def notes(entries: Sequence[Entry], head: Record) -> list[str]:
+    """Return what a reader should know about the whole table: absent controls, and what ``dead_frac`` rests on."""
+    return [*_absent_controls(entries, head), *_dead(entries)]
+
+
+def _absent_controls(entries: Sequence[Entry], head: Record) -> list[str]:
+    measured = {(entry.head.method.name, entry.head.method.of) for entry in entries if entry.measured}
+    found = []
+    for role, names in asked.controls(head).items():
+        if role == "derived":
+            methods = [entry for entry in entries if entry.role is None and entry.measured]
+            pairs = [(name, method.head.method.name) for method in methods for name in names]
+            found += [f"{name} of {of}" for name, of in dict.fromkeys(pairs) if (name, of) not in measured]
+        elif role == "floor":
+            found += [name for name in names if (name, None) not in measured]
+    if not found:
+        return []
+    return [f"No measured cell of {', '.join(found)}, which the task demands: margins are over the other controls."]
+
+
+def _dead(entries: Sequence[Entry]) -> list[str]:
+    """Say on how many tokens ``dead_frac`` rests, and how many living latents chance alone leaves silent there."""
+    methods = [entry for entry in entries if entry.role is None]
+    parts = [p for e in methods for p in e.measured.values() if "n_density" in p and p.get("fires", np.zeros(0)).size]
+    if not parts:
+        return []
+    tokens = sorted({int(p["n_density"]) for p in parts})
+    chance = false_dead(RARE, tokens[-1])
+    shares = [
+        false_dead(p["fires"][p["fires"] > 0] / p["n_density"], int(p["n_density"])) for p in parts if p["fires"].any()
+    ]
+    text = (
+        f"dead_frac counts latents that are silent on N_eval = {' or '.join(map(count, tokens))} tokens. "
+        f"One that fires once in 10\u202f000 tokens is silent there by chance with probability {chance:.2g}"
+    )
+    if shares:
+        text += f"; at the densities seen, the expected false-dead rate is {_range(shares)} of the living latents"
+    different = " Rows counted on different numbers of tokens must not be compared." if len(tokens) > 1 else ""
+    return [f"{text}.{different}"]
+
+
+def _range(shares: Sequence[float]) -> str:
+    low, high = f"{100 * min(shares):.2f}", f"{100 * max(shares):.2f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"

@@ -1,0 +1,110 @@
+"""The board as one self-contained page, with Markdown, CSV and JSON of the same rows beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.board import formats
+from harness.board.chart import Plot, plot
+from harness.board.rows import Board, BuiltPages, Row, Table
+from harness.board.table import load_board
+from harness.board.text import csv_text, json_text, markdown, plain
+from harness.content import content_folder
+from harness.store.files import write_text
+
+# Metrics worth a plot against L0, where a table has them.
+PLOTTED = ("fvu", "kl_splice")
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table with what the page needs besides: an id for anchors, decimals by column, and plots."""
+
+    table: Table
+    id: str
+    name: str
+    decimals: dict[str, int]
+    plots: tuple[Plot, ...]
+
+    def row_id(self, row: Row) -> str:
+        """Return the anchor of a row's details."""
+        return f"{self.id}-row-{self.table.rows.index(row)}"
+
+
+def build(folder: Path, out: Path) -> BuiltPages:
+    """Build the pages of the records under ``FOLDER/results`` into the folder ``out``."""
+    return _write(load_board(folder), out)
+
+
+def write_pages(board: Board, out_dir: Path) -> list[Path]:
+    """Write ``index.html``, ``board.md``, ``board.csv`` and ``board.json``; equal records give equal bytes."""
+    return _write(board, out_dir).paths
+
+
+def _write(board: Board, out: Path) -> BuiltPages:
+    built = BuiltPages(out / "index.html", out / "board.md", out / "board.csv", out / "board.json")
+    texts = (html(board), markdown(board), csv_text(board), json_text(board))
+    for path, text in zip(built.paths, texts, strict=True):
+        write_text(path, text)
+    return built
+
+
+def html(board: Board) -> str:
+    """Return the page. Everything is inside it, and its policy forbids loading anything else."""
+    reports = content_folder("reports")
+    style, script = ((reports / name).read_text(encoding="utf-8") for name in ("board.css", "board.js"))
+    environment = Environment(
+        loader=FileSystemLoader(reports), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("board.html.j2").render(
+        board=board,
+        views=_views(board),
+        formats=formats,
+        plain=plain,
+        svg=Markup,
+        # Only these two files of ours are marked as safe, and the policy lets nothing but their bytes run.
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        version=_version(),
+    )
+
+
+def _views(board: Board) -> list[TableView]:
+    views = []
+    for number, table in enumerate(board.tables):
+        # A key holds a task's name, and an id must not hold everything a name might.
+        key = f"{re.sub(r'[^A-Za-z0-9_-]', '-', table.key)}-{number}"
+        decimals = {column.name: formats.column_decimals(table, column) for column in table.columns}
+        plots = tuple(p for metric in PLOTTED if (p := plot(table, metric, f"{key}-{metric}")))
+        several = sum(other.task == table.task for other in board.tables) > 1
+        traits = ", ".join(f"{label} {text}" for label, text in table.differs[:2])
+        name = f"{table.title} ({traits})" if several else table.title
+        views.append(TableView(table, key, name, decimals, plots))
+    return views
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("interp-harness")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,220 @@
+"""What a board is made of: tables, their columns and rows, and the scores where they cross. Plain data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.specs.record import Record
+from harness.specs.task import Role
+
+Status = Literal["ok", "failed", "missing"]
+Verdict = Literal["above", "null", "below", "no interval"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that could not be used, relative to the board's folder, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One cell of a row. A missing one was asked for by the task and never recorded."""
+
+    seed: int
+    status: Status
+    reason: str | None = None
+    record: Record | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far a method is ahead of the best matched control; positive is better whatever the metric's direction.
+
+    Attributes:
+        control: label of the control's row; None where there was none to compare with.
+        left_out: why each other control was not eligible, by label.
+        reason: why the value or its interval is missing.
+    """
+
+    control: str | None
+    value: float | None
+    lo: float | None
+    hi: float | None
+    reason: str | None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Which side of 0 the whole interval lies on; ``null`` where 0 is inside, None without a value."""
+        if self.value is None:
+            return None
+        if self.lo is None or self.hi is None:
+            return "no interval"
+        if self.lo > 0:
+            return "above"
+        return "below" if self.hi < 0 else "null"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row under one metric.
+
+    Attributes:
+        value: mean over seeds, recomputed from parts; None with a ``reason``.
+        how: what kind of interval ``lo`` and ``hi`` are.
+        reason: why the value or the interval is missing, or why another interval than usual was taken.
+        by_seed: the value of each seed.
+        margin: None for controls and for metrics that are targets.
+        rank: None where the row or the metric is not ranked; methods that cannot be told apart share one.
+        tied: whether another row has the same rank.
+        bar: whether the task's bar is met; None where there is no bar or no value.
+    """
+
+    value: float | None
+    lo: float | None
+    hi: float | None
+    how: str
+    reason: str | None
+    clusters: int
+    seed_sd: float | None
+    by_seed: dict[int, float | None]
+    margin: Margin | None = None
+    rank: int | None = None
+    tied: bool = False
+    bar: bool | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of a table; ``low`` and ``high`` are the task's bar."""
+
+    name: str
+    unit: str
+    direction: str
+    version: int
+    source: str
+    null: str
+    summary: str
+    interval: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a row took: the mean seconds of fitting, the largest peak memory, fitted scalars."""
+
+    fit_seconds: float | None
+    peak_mb: float | None
+    parameters: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or a control (of one method, where it is derived), with its seeds pooled.
+
+    Attributes:
+        key: unique within the table.
+        label: what a reader calls it: the slug, what it is derived from, and the identity where two share a slug.
+        role: None for a contestant.
+        scores: by metric, for every column of the table.
+        unranked: why the whole row has no ranks; None where it has some, and for controls.
+        warnings: what its records warn of, with the seeds that do.
+    """
+
+    key: str
+    label: str
+    name: str
+    title: str
+    identity: str
+    role: Role | None
+    of: str | None
+    source: str
+    seeded: bool
+    causal: bool
+    params: dict[str, Any]
+    seeds: tuple[Seed, ...]
+    scores: dict[str, Score]
+    cost: Cost
+    unranked: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Seed, ...]:
+        """The cells that failed."""
+        return tuple(seed for seed in self.seeds if seed.status == "failed")
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records behind the row, failed ones included."""
+        return tuple(seed.record for seed in self.seeds if seed.record is not None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows that may be compared: their records share the hash of the resolved task.
+
+    Attributes:
+        key: task and start of the hash; unique on the board, fit for an anchor.
+        facts: what was run, as (label, text).
+        differs: what sets it apart from the other tables of the same task, as (label, text).
+        notes: what a reader should know about the whole table.
+        l0: the task's target for active latents per token.
+        newest: when its newest record was finished (UTC, ISO 8601).
+    """
+
+    key: str
+    task: str
+    title: str
+    version: int
+    track: str
+    hash: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    facts: tuple[tuple[str, str], ...]
+    differs: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    l0: float | None
+    newest: str
+
+    @property
+    def methods(self) -> tuple[Row, ...]:
+        """The contestants, ranked ones first."""
+        return tuple(row for row in self.rows if row.role is None)
+
+    @property
+    def controls(self) -> tuple[Row, ...]:
+        """The ceiling, floor and derived rows."""
+        return tuple(row for row in self.rows if row.role is not None)
+
+
+@dataclass(frozen=True)
+class Board:
+    """Every table of a folder, and the files that could not be used."""
+
+    tables: tuple[Table, ...]
+    problems: tuple[Problem, ...]
+    records: int
+    newest: str | None
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BuiltPages:
+    """The files of a published board."""
+
+    html: Path
+    markdown: Path
+    csv: Path
+    json: Path
+
+    @property
+    def paths(self) -> list[Path]:
+        """All of them, the page first."""
+        return [self.html, self.markdown, self.csv, self.json]

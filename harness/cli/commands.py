@@ -1,0 +1,59 @@
+"""All commands, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "eval": ("harness.cli.evaluating", "Measure methods on tasks."),
+    "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
+    "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
+    "show": ("harness.cli.showing", "Show a method, task, metric or record."),
+    "validate": ("harness.cli.validating", "Check task and method files."),
+    "schema": ("harness.cli.validating", "Print the JSON schema of task files, for editors."),
+    "model": ("harness.cli.models", "Fetch and describe language models."),
+    "doctor": ("harness.cli.doctor", "Say what this installation has and lacks."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands live in modules that are imported when they are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            from harness.errors import unknown
+
+            raise unknown("command", args[0], _COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+# lm-eval's users write --output_path, click's write --output-path: both are understood.
+_SETTINGS = {
+    "token_normalize_func": lambda token: token.replace("_", "-"),
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 110,
+}
+
+
+@click.group(cls=_Lazy, context_settings=_SETTINGS)
+@click.version_option(package_name="interp-harness", prog_name="harness")
+def cli() -> None:
+    """One harness in which every interpretability method meets every task under the same data, budget, controls and
+    statistics."""

@@ -1,0 +1,74 @@
+"""``harness eval --plan``: what would be run, and what is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.talk import print_json, print_table
+from harness.content import cache_dir
+from harness.data.rows import estimate_tokens
+from harness.lm.catalog import resolve as find_model
+from harness.lm.facts import facts
+from harness.run.plan import Cell, PlannedGroup
+from harness.run.recording import finished_record
+from harness.specs.identity import activation_key
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 4}
+
+
+def print_plan(groups: Sequence[PlannedGroup], folder: Path, as_json: bool) -> None:
+    """Print every cell with its state, and the tokens and disk of every group."""
+    cells = [_cell(group, cell, folder) for group in groups for cell in group.cells]
+    costs = [_cost(group) for group in groups]
+    if as_json:
+        print_json({"cells": cells, "groups": costs})
+        return
+    print_table("cells", list(cells[0]), [[str(value) for value in cell.values()] for cell in cells])
+    click.echo()
+    print_table("groups", list(costs[0]), [[str(value) for value in cost.values()] for cost in costs])
+
+
+def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
+    if finished_record(folder, group, cell):
+        state = "finished"
+    elif (cache_dir() / "fits" / cell.fit / "fit.json").is_file():
+        state = "fitted"
+    else:
+        state = "to do"
+    return {
+        "task": group.task.spec.task,
+        "layer": group.task.layer,
+        "method": cell.entry.found.slug,
+        "of": cell.of.entry.found.slug if cell.of else "",
+        "control": cell.entry.role or "",
+        "seed": cell.seed,
+        "state": state,
+        "key": cell.key,
+    }
+
+
+def _cost(group: PlannedGroup) -> dict[str, Any]:
+    spec, fit = group.task.spec, group.task.fit.spec
+    tokens = {**estimate_tokens(group.fit_corpus, fit.budget)}
+    tokens["test"] = estimate_tokens(group.corpus, spec.budget)["test"]
+    cached = {split: _cached(group, split) for split in ("train", "val")}
+    width = facts(find_model(spec.model)).width
+    new = sum(tokens[split] for split in cached if not cached[split])
+    return {
+        "task": spec.task,
+        "model": spec.model,
+        "layer": group.task.layer,
+        **{f"{split} tokens": tokens[split] for split in ("train", "val", "test")},
+        "spliced tokens per cell": spec.budget.splice_tokens or 0,
+        "new disk, MB": round(new * width * _BYTES[group.origin.dtype] / 1e6, 1),
+        "activations cached": all(cached.values()),
+    }
+
+
+def _cached(group: PlannedGroup, split: str) -> bool:
+    key = activation_key(group.task.fit, group.origin, split)
+    return (cache_dir() / "activations" / key / f"block-{group.task.layer}" / "manifest.json").is_file()

@@ -1,0 +1,99 @@
+"""Rows become documents: an id, a group, a domain, and the rendered text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.data.sources import Source
+from harness.data.splits import Document
+from harness.data.tables import Row, Table, as_word, lookup
+from harness.data.template import Template
+from harness.errors import UserError, did_you_mean
+from harness.specs.task import PromptData, TaskSpec
+
+# As a group: every row by itself.
+ITSELF = "id"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Documents by split of the source; how many rows were read, and how many of them gave no text."""
+
+    documents: dict[str, list[Document]]
+    rows: int
+    empty: int
+
+
+def read_documents(spec: TaskSpec, source: Source, template: Template) -> Rendered:
+    """Render every row of a source.
+
+    Raises ``UserError`` on a missing column or value, a repeated id, or no text at all.
+    """
+    reader = _Reader(spec, template)
+    documents = {split: reader.read(split, table) for split, table in source.tables.items()}
+    if not any(documents.values()):
+        what = f"all {reader.rows} rows render to an empty text" if reader.rows else "there are no rows"
+        raise UserError(f"task '{spec.task}': the data set '{source.origin.name}' is empty: {what}.")
+    return Rendered(documents, reader.rows, reader.empty)
+
+
+class _Reader:
+    """Reads the splits of one source, one after the other."""
+
+    def __init__(self, spec: TaskSpec, template: Template) -> None:
+        self._task, self._data, self._template = spec.task, spec.data, template
+        self._id = spec.data.id or ("id" if isinstance(spec.data, PromptData) else None)
+        # Two equal texts are one unit, even where every row is a group of its own.
+        self._first_with: dict[str, str] = {}
+        self.rows = 0
+        self.empty = 0
+
+    def read(self, split: str, table: Table) -> list[Document]:
+        """Return the documents of one split."""
+        documents: dict[str, Document] = {}
+        for number, row in enumerate(table.rows):
+            if number == 0:
+                self._check(table)
+            self.rows += 1
+            document = self._document(split, number, row)
+            if document.id in documents:
+                raise UserError(
+                    f"task '{self._task}': column '{self._id}' names two rows '{document.id}'; an id must be "
+                    "unique within a split."
+                )
+            documents[document.id] = document
+        kept = [document for document in documents.values() if document.text.strip()]
+        self.empty += len(documents) - len(kept)
+        return kept
+
+    def _check(self, table: Table) -> None:
+        self._template.check(table.columns)
+        group = None if self._data.group == ITSELF else self._data.group
+        for key, name in (("id", self._id), ("group", group), ("domain", self._data.domain)):
+            if name is not None and name not in table.columns and name.partition(".")[0] not in table.columns:
+                raise UserError(
+                    f"task '{self._task}': data.{key} names the column '{name}', which the data do not have."
+                    f"{did_you_mean(name, table.columns)} Columns: {', '.join(sorted(table.columns))}."
+                )
+
+    def _document(self, split: str, number: int, row: Row) -> Document:
+        place = f"{split}/{number}" if split else str(number)
+        own = place if self._id is None else as_word(self._value(row, self._id, "id", place))
+        name = f"{split}/{own}" if split and self._id is not None else own
+        text = self._template.render(row, name)
+        if self._data.group == ITSELF:
+            group = self._first_with.setdefault(text, own)
+        else:
+            group = as_word(self._value(row, self._data.group, "group", name))
+        domain = self._value(row, self._data.domain, "domain", name) if self._data.domain else None
+        return Document(name, group, None if domain is None else as_word(domain), text)
+
+    def _value(self, row: Row, column: str, key: str, name: str) -> Any:
+        try:
+            value = lookup(row, column)
+        except KeyError:
+            raise UserError(f"task '{self._task}': row {name} has no column '{column}' (data.{key}).") from None
+        if value is None and key != "domain":
+            raise UserError(f"task '{self._task}': row {name} has no value in column '{column}' (data.{key}).")
+        return value

@@ -1,0 +1,107 @@
+"""A task's documents: rows rendered to text, grouped, and divided into splits. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.documents import Rendered, read_documents
+from harness.data.sources import Origin, fetch
+from harness.data.splits import Document, divide, shuffled
+from harness.data.template import Template
+from harness.errors import UserError
+from harness.specs.task import Budget, PromptData, TaskSpec
+
+__all__ = ["Corpus", "Document", "Origin", "estimate_tokens", "load_corpus"]
+
+# Of English text under the vocabularies of today's models; only plans are made with it.
+CHARACTERS_PER_TOKEN = 3.5
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The documents of a task, by split.
+
+    Attributes:
+        splits: documents of ``train``, ``val`` and ``test`` (those the task has), in the order they are used.
+        origin: where the rows came from.
+        fingerprint: SHA-256 of split names, ids, groups and texts, in order.
+        rows: how many rows were read.
+        empty: how many of them rendered to no text and were dropped.
+        shared: by split, how many documents were dropped because test (for train also val) holds their group.
+        warnings: what a reader of the results should know.
+    """
+
+    splits: dict[str, tuple[Document, ...]]
+    origin: Origin
+    fingerprint: str
+    rows: int
+    empty: int
+    shared: dict[str, int]
+    warnings: tuple[str, ...] = ()
+
+
+def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | None = None) -> Corpus:
+    """Load, render and divide the documents of a task.
+
+    Args:
+        spec: the task.
+        data_dir: folder of mirrors, used before the hub; None to use the hub.
+        limit: at most this many documents per split, from its beginning.
+
+    Raises:
+        UserError: anything wrong with the source, the template, a column, or the sizes of the splits.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit must be at least 1, got {limit}.")
+    template = Template(spec.text, spec.task)
+    source = fetch(spec, template.columns | _named_columns(spec), data_dir)
+    read = read_documents(spec, source, template)
+    splits, shared = _divide(spec, read)
+    if limit is not None:
+        splits = {name: documents[:limit] for name, documents in splits.items()}
+    return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, source.warnings)
+
+
+def _named_columns(spec: TaskSpec) -> frozenset[str]:
+    data = spec.data
+    own_name = {"id"} if data.group == "id" else {data.group}
+    names = {name for name in (data.id, data.domain) if name} | (own_name - {"id"})
+    return frozenset(name.partition(".")[0] for name in names)
+
+
+def _divide(spec: TaskSpec, read: Rendered) -> tuple[dict[str, tuple[Document, ...]], dict[str, int]]:
+    if isinstance(spec.data, PromptData):
+        return {"test": shuffled(d for documents in read.documents.values() for d in documents)}, {}
+    divided = divide(read.documents, spec.data.splits, spec.task)
+    return divided.splits, divided.shared
+
+
+def fingerprint(splits: dict[str, tuple[Document, ...]]) -> str:
+    """Return the SHA-256 of what decides results: split names, ids, groups and texts, in order."""
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        for d in splits[name]:
+            # JSON keeps the fields apart: no two different documents give the same line.
+            digest.update(json.dumps([name, d.id, d.group, d.text]).encode("ascii") + b"\n")
+    return digest.hexdigest()
+
+
+def estimate_tokens(corpus: Corpus, budget: Budget) -> dict[str, int]:
+    """Guess how many tokens each split will give, from the lengths of its texts, without a tokenizer."""
+    tests = (budget.splice_tokens, budget.test_tokens, budget.density_tokens)
+    asked = {
+        "train": budget.train_tokens,
+        "val": budget.val_tokens,
+        "test": max((count for count in tests if count), default=None),
+    }
+    return {name: _estimate(documents, budget, asked[name]) for name, documents in corpus.splits.items()}
+
+
+def _estimate(documents: tuple[Document, ...], budget: Budget, asked: int | None) -> int:
+    most = budget.context if budget.packing == "truncate" else math.inf
+    total = sum(min(math.ceil(len(d.text) / CHARACTERS_PER_TOKEN), most) for d in documents)
+    return int(total if asked is None else min(total, asked))

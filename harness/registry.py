@@ -1,0 +1,70 @@
+"""Names become classes: imports a method's file and builds the method from its YAML."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.api import Dictionary, Setting
+from harness.content import content_folder
+from harness.errors import UserError, unknown
+from harness.specs.library import FoundMethod
+
+# The abstract class behind each kind that a YAML may name.
+KINDS: dict[str, Any] = {"dictionary": Dictionary}
+
+
+def method_class(found: FoundMethod) -> type[Any]:
+    """Import a method's file and return its class; raises ``UserError`` where the YAML and the code do not agree."""
+    stem, name = found.spec.code.removesuffix(".py").replace(".py:", ":").split(":")
+    module = _module(found, stem)
+    where = f"{found.folder / found.spec.method}.yaml"
+    cls = getattr(module, name, None)
+    if not isinstance(cls, type):
+        classes = [
+            n for n, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__
+        ]
+        raise unknown("class", name, classes, f"{where}: code")
+    if not issubclass(cls, KINDS[found.spec.kind]):
+        raise UserError(f"{where}: kind is '{found.spec.kind}', but {name} in {stem}.py is not a subclass of that kind")
+    if not isinstance(getattr(cls, "Params", None), type):
+        raise UserError(f"{where}: class {name} in {stem}.py lacks a 'Params' dataclass")
+    return cls
+
+
+def _module(found: FoundMethod, stem: str) -> ModuleType:
+    if found.folder == content_folder("methods"):
+        return importlib.import_module(f"harness.methods.{stem}")
+    name = f"harness_plugin_{stem}_{found.slug.rpartition('-')[2]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, found.code_path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{found.code_path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def build_method(found: FoundMethod, params: dict[str, Any], setting: Setting) -> Any:
+    """Return an unfitted method; raises ``UserError`` naming the parameter that does not fit its declared type."""
+    cls = method_class(found)
+    return cls(check_params(found, cls, params), setting)
+
+
+def check_params(found: FoundMethod, cls: type[Any], params: dict[str, Any]) -> Any:
+    """Return ``params`` as the class's ``Params``; raises ``UserError``."""
+    try:
+        return TypeAdapter(cls.Params).validate_python(params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"][0].lower() + first["msg"][1:]
+        given = f", got {first['input']!r}" if first["type"] != "missing" else ""
+        raise UserError(f"method '{found.spec.method}': parameter '{key}': {message}{given}.") from None

@@ -1,0 +1,109 @@
+"""Runs groups: fit every method, walk the test data once, write one record per cell. Nothing finished is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.api import Method
+from harness.errors import CellError
+from harness.run.fitting import Fitted, Fitter
+from harness.run.journal import Journal
+from harness.run.meter import Meter
+from harness.run.plan import Cell, PlannedGroup
+from harness.run.recording import Measured, Recorder, finished_record
+from harness.run.tracks import make_track
+from harness.store.records import StoredRecord
+from harness.tracks.contract import Resources, Track
+
+
+@dataclass
+class Outcome:
+    """What a call came to: records of finished cells, old and new, and how many of them were already there."""
+
+    records: list[StoredRecord] = field(default_factory=list)
+    skipped: int = 0
+
+    @property
+    def failed(self) -> list[StoredRecord]:
+        """Records of cells that could not be computed."""
+        return [stored for stored in self.records if stored.record.status == "failed"]
+
+
+def run(groups: Iterable[PlannedGroup], folder: Path, resources: Resources, command: str) -> Outcome:
+    """Run every cell that ``folder`` does not hold yet; a failing cell is recorded and the others go on."""
+    outcome = Outcome()
+    for group in groups:
+        done = {cell.key: record for cell in group.cells if (record := finished_record(folder, group, cell))}
+        outcome.skipped += len(done)
+        outcome.records.extend(done.values())
+        todo = [cell for cell in group.cells if cell.key not in done]
+        if todo:
+            outcome.records.extend(_GroupRun(group, folder, resources, command).run(todo, done))
+    return outcome
+
+
+class _GroupRun:
+    """One group on its way through the engine."""
+
+    def __init__(self, group: PlannedGroup, folder: Path, resources: Resources, command: str) -> None:
+        self.group, self.folder, self.resources, self.command = group, folder, resources, command
+        self.started = datetime.now(UTC)
+        self.failures: dict[str, str] = {}
+        self.stages: dict[str, Meter] = {}
+
+    def run(self, todo: list[Cell], done: dict[str, StoredRecord]) -> list[StoredRecord]:
+        """Fit, measure and record the cells of ``todo``; ``done`` supplies controls that were measured before."""
+        track = make_track(self.group, self.resources)
+        with self._stage("activations"):
+            track.train()
+        fitted = self._fit(track, todo)
+        with self._stage("measure"):
+            measured = self._measure(track, todo, fitted)
+        recorder = Recorder(self.group, track, self.command, self.started, self.stages)
+        stored = recorder.save(self.folder, todo, fitted, measured, done, self.failures)
+        for cell in todo:
+            self._journal(track, cell).remove()
+        return stored
+
+    def _stage(self, name: str) -> Meter:
+        self.stages[name] = Meter()
+        return self.stages[name]
+
+    def _fit(self, track: Track, todo: list[Cell]) -> dict[str, Fitted]:
+        fitter, fitted = Fitter(track, self.resources.cache / "fits"), {}
+        for cell in todo:
+            try:
+                fitted[cell.key] = fitter.fit(cell)
+            except CellError as error:
+                self.failures[cell.key] = str(error)
+        return fitted
+
+    def _measure(self, track: Track, todo: list[Cell], fitted: dict[str, Fitted]) -> dict[str, Measured]:
+        journals = {cell.key: self._journal(track, cell) for cell in todo if cell.key in fitted}
+        missing = {key: set(journal.missing()) for key, journal in journals.items()}
+        units = len(track.units())
+        for unit in range(units):
+            methods = {key: fitted[key].method for key in journals if unit in missing[key] and key not in self.failures}
+            self._unit(track, unit, methods, journals)
+            self.resources.progress("measuring", unit + 1, units)
+        results = {}
+        for key, journal in journals.items():
+            if key not in self.failures:
+                parts, details = track.reduce(journal.all())
+                results[key] = Measured(parts, details)
+        return results
+
+    def _unit(self, track: Track, unit: int, methods: dict[str, Method], journals: dict[str, Journal]) -> None:
+        if not methods:
+            return
+        for key, result in track.measure(unit, methods).items():
+            if isinstance(result, CellError):
+                self.failures[key] = str(result)
+            else:
+                journals[key].add(unit, result)
+
+    def _journal(self, track: Track, cell: Cell) -> Journal:
+        return Journal(self.folder, cell.key, track.units())

@@ -1,0 +1,154 @@
+"""``harness.evaluate``: what the command does, for Python callers. Checks first, loads torch last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from harness.content import cache_dir
+from harness.errors import UserError
+from harness.metrics.contract import add_metric_folders
+from harness.run.plan import PlannedGroup, Request, make_plan
+from harness.specs.library import Library
+from harness.specs.reading import parse_yaml
+from harness.specs.resolve import Overrides
+
+if TYPE_CHECKING:
+    from harness.run.engine import Outcome
+
+DTYPES = ("float32", "bfloat16", "float16", "int8")
+
+
+class Options(TypedDict, total=False):
+    """Options of ``evaluate``, as on the command line."""
+
+    seeds: Sequence[int]
+    derived_seeds: Sequence[int]
+    model: str
+    layers: Sequence[int]
+    set: Mapping[str, str]
+    limit: int
+    controls: bool
+    device: str
+    dtype: str
+    device_map: str
+    batch_size: int
+    revision: str
+    trust_remote_code: bool
+    data_dir: str | Path
+    include_path: Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A call that was checked as far as it can be without loading a model."""
+
+    groups: list[PlannedGroup]
+    options: Options
+    folder: Path
+
+    def run(self, progress: Any, command: str) -> Outcome:
+        """Run what is not finished yet."""
+        # torch and transformers are loaded here and not before: a typing mistake costs no model import.
+        from harness.lm.loading import LoadOptions
+        from harness.run.engine import run
+        from harness.tracks.contract import Resources
+
+        given = self.options
+        load = LoadOptions(
+            device=given.get("device", "auto"),
+            dtype=given.get("dtype", "float32"),
+            device_map=given.get("device_map"),
+            revision=given.get("revision"),
+            trust_remote_code=given.get("trust_remote_code", False),
+        )
+        context = max(group.task.budget.context for group in self.groups)
+        resources = Resources(cache_dir(), load, given.get("batch_size", 8) * context, progress)
+        return run(self.groups, self.folder, resources, command)
+
+
+def prepare(
+    method: str | Sequence[str], task: str | Sequence[str], output_path: str | Path, options: Options
+) -> Prepared:
+    """Check a call and plan its cells; raises ``UserError`` before any model loads."""
+    include = [Path(folder) for folder in options.get("include_path", ())]
+    library = Library(include)
+    add_metric_folders(library.folders("metrics"))
+    task_sets, params = split_sets(options.get("set", {}))
+    dtype = options.get("dtype", "float32")
+    if dtype not in DTYPES:
+        raise UserError(f"dtype '{dtype}' is not known. Allowed: {', '.join(DTYPES)}.")
+    data_dir = options.get("data_dir")
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise UserError(f"--data-dir (HARNESS_DATA): '{data_dir}' is not a folder")
+    derived = options.get("derived_seeds")
+    request = Request(
+        methods=_names(method, "method"),
+        tasks=_names(task, "task"),
+        seeds=tuple(options.get("seeds", ())),
+        derived_seeds=tuple(derived) if derived is not None else None,
+        layers=tuple(options.get("layers", ())),
+        overrides=Overrides(options.get("model"), options.get("limit"), task_sets),
+        params=params,
+        controls=options.get("controls", True),
+        revision=options.get("revision"),
+        dtype=dtype,
+        data_dir=Path(data_dir) if data_dir is not None else None,
+    )
+    return Prepared(make_plan(library, request), options, Path(output_path))
+
+
+def evaluate(
+    method: str | Sequence[str],
+    task: str | Sequence[str],
+    output_path: str | Path = "runs",
+    progress: Any = None,
+    **options: Unpack[Options],
+) -> Outcome:
+    """Measure methods on tasks and return their records; what ``output_path`` holds already is not done again.
+
+    Args:
+        method: one name or several; a path of a YAML file is a name too.
+        task: the same, for tasks.
+        output_path: run folder; records lie under ``results``.
+        progress: called with (label, done, total).
+        options: see ``Options``.
+
+    Raises:
+        UserError: anything wrong that can be known before a model loads.
+    """
+    prepared = prepare(method, task, output_path, options)
+    words = "".join(f", {name}={value!r}" for name, value in options.items())
+    return prepared.run(progress or _silent, f"harness.evaluate({method!r}, {task!r}{words})")
+
+
+def _silent(label: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def _names(given: str | Sequence[str], what: str) -> tuple[str, ...]:
+    names = tuple(given.split(",")) if isinstance(given, str) else tuple(given)
+    names = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not names:
+        raise UserError(f"--{what}: give at least one {what}")
+    return names
+
+
+def split_sets(sets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Separate ``params.…`` (parameters of methods, as nested values) from keys of the task (as YAML words)."""
+    task: dict[str, str] = {}
+    params: dict[str, Any] = {}
+    for key, text in sets.items():
+        first, *rest = key.split(".")
+        if first != "params":
+            task[key] = text
+            continue
+        if not rest:
+            raise UserError("--set params: name a parameter, as in params.optim.lr=1e-3")
+        inner = params
+        for part in rest[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[rest[-1]] = parse_yaml(f"value: {text}", Path(f"--set {key}")).value["value"]
+    return task, params

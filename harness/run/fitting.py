@@ -1,0 +1,76 @@
+"""Fits methods, or finds them fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from harness.api import Method, Train
+from harness.errors import CellError, UserError
+from harness.registry import build_method
+from harness.run.meter import Meter
+from harness.run.plan import Cell
+from harness.store.fits import FitCard, load_fit, save_fit
+from harness.tracks.contract import Track
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method with what its fit cost; ``found`` says that it was not fitted now."""
+
+    method: Method
+    card: FitCard
+    found: bool
+
+
+class Fitter:
+    """Fits the methods of one group; a fit is kept by fingerprint and found by every later call."""
+
+    def __init__(self, track: Track, folder: Path) -> None:
+        self.track, self.folder = track, folder
+        self._fitted: dict[str, Fitted] = {}
+
+    def fit(self, cell: Cell) -> Fitted:
+        """Return the fitted method of a cell; raises ``CellError`` where its code fails."""
+        if cell.fit not in self._fitted:
+            self._fitted[cell.fit] = self._find(cell)
+        return self._fitted[cell.fit]
+
+    def _find(self, cell: Cell) -> Fitted:
+        uses = {name: self.fit(used).method for name, used in cell.uses.items()}
+        setting = self.track.setting(cell.seed, uses)
+        method: Method = build_method(cell.entry.found, cell.entry.params, setting)
+        kept = load_fit(self.folder, cell.fit)
+        if kept is not None:
+            state, card = kept
+            method.load(state)
+            return self._ready(Fitted(method, card, True))
+        train = self.track.train()
+        with Meter() as meter:
+            self._run(method, train, cell)
+        card = FitCard(meter.seconds, meter.peak_mb, len(train.x), _plain(method.summary()))
+        save_fit(self.folder, cell.fit, method.state(), card)
+        return self._ready(Fitted(method, card, False))
+
+    def _run(self, method: Method, train: Train, cell: Cell) -> None:
+        def progress(label: str, done: int, total: int) -> None:
+            train.progress(f"{cell.label}: {label}", done, total)
+
+        own = Train(train.x, train.val, train.passes, train.device, progress, train.extra)
+        try:
+            method.fit(own)
+        except (UserError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
+            raise CellError(f"fit raised {type(error).__name__}: {error}") from error
+
+    def _ready(self, fitted: Fitted) -> Fitted:
+        if isinstance(fitted.method, torch.nn.Module):
+            fitted.method.to(self.track.train().device).eval().requires_grad_(False)
+        return fitted
+
+
+def _plain(summary: dict[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in summary.items()}

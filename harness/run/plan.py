@@ -1,0 +1,236 @@
+"""From names to cells: which methods meet which tasks, with which controls and seeds, and what that is worth in hashes.
+
+Nothing here imports torch: a plan is made, checked and printed before any model loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.content import PACKAGE
+from harness.data.rows import Corpus, load_corpus
+from harness.errors import UserError
+from harness.lm.catalog import resolve as find_model
+from harness.lm.facts import facts
+from harness.lm.fingerprints import fingerprint
+from harness.metrics.contract import all_metrics
+from harness.specs.identity import Origin, code_hash, digest, fit_key, method_identity
+from harness.specs.library import FoundMethod, Library, merge_params
+from harness.specs.resolve import Overrides, ResolvedTask, resolve
+from harness.specs.task import Role
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        methods: names, or paths of YAML files.
+        tasks: names, or paths of YAML files.
+        seeds: seeds of the contestants; the task's own where empty.
+        derived_seeds: seeds on which derived controls are built; every seed where None.
+        layers: blocks that replace the task's site, one resolved task each.
+        overrides: model, limit and ``--set`` of the task.
+        params: ``--set params.…`` of the methods.
+        controls: whether the task's controls are run.
+        revision: of a hub model.
+        dtype: of the language model.
+        data_dir: folder of mirrors.
+    """
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...] = ()
+    derived_seeds: tuple[int, ...] | None = None
+    layers: tuple[int, ...] = ()
+    overrides: Overrides = field(default_factory=Overrides)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    controls: bool = True
+    revision: str | None = None
+    dtype: str = "float32"
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as it enters a group: its parameters and the role it plays in the task."""
+
+    found: FoundMethod
+    params: dict[str, Any]
+    role: Role | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method × resolved task × seed.
+
+    Attributes:
+        key: hash of everything that decides the numbers; names the record.
+        fit: hash under which the fitted method is kept.
+        identity: hash of the method alone.
+        uses: the cells whose fitted methods this one is built on; ``of`` for a derived control.
+    """
+
+    entry: Entry
+    seed: int
+    key: str
+    fit: str
+    identity: str
+    uses: Mapping[str, Cell] = field(default_factory=dict)
+
+    @property
+    def of(self) -> Cell | None:
+        """The cell a derived control is built from."""
+        return self.uses.get("of") if self.entry.found.spec.derived else None
+
+    @property
+    def label(self) -> str:
+        """What to call it in progress bars and messages."""
+        of = f" of {self.of.entry.found.slug}" if self.of else ""
+        return f"{self.entry.found.slug}{of}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class PlannedGroup:
+    """The cells of one table: they share model, data and site, and so one forward pass."""
+
+    task: ResolvedTask
+    corpus: Corpus
+    fit_corpus: Corpus
+    origin: Origin
+    table: str
+    cells: tuple[Cell, ...]
+
+
+def make_plan(library: Library, request: Request) -> list[PlannedGroup]:
+    """Return the groups of a request; raises ``UserError`` for anything that can be known before a model loads."""
+    blocks: dict[str, int] = {}
+
+    def blocks_of(model: str) -> int:
+        if model not in blocks:
+            blocks[model] = facts(find_model(model, request.revision)).blocks
+        return blocks[model]
+
+    contestants = _contestants(library, request)
+    groups = []
+    for name in request.tasks:
+        for layer in request.layers or (None,):
+            task = resolve(library, name, request.overrides, layer, blocks_of)
+            groups.append(_group(library, request, task, contestants))
+    return groups
+
+
+def _contestants(library: Library, request: Request) -> list[tuple[FoundMethod, dict[str, Any]]]:
+    found = [library.method(name) for name in request.methods]
+    takers = 0
+    result = []
+    for method in found:
+        if method.spec.derived:
+            raise UserError(
+                f"'{method.spec.method}' is built from another method: name that one, and the task adds it."
+            )
+        takes = set(request.params) <= set(method.spec.params)
+        takers += takes
+        change = request.params if takes else {}
+        result.append((method, merge_params(method.spec.params, dict(change), "--set params", method.spec.method)))
+    if request.params and not takers:
+        # Reported against the first method, so that the message can name the nearest parameter.
+        merge_params(found[0].spec.params, dict(request.params), "--set params", found[0].spec.method)
+    return result
+
+
+def _group(
+    library: Library, request: Request, task: ResolvedTask, contestants: list[tuple[FoundMethod, dict[str, Any]]]
+) -> PlannedGroup:
+    for found, _ in contestants:
+        _check_fits(library, task, found)
+    corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit)
+    fit_corpus = corpus
+    if task.corpus:
+        fit_corpus = load_corpus(task.fit.spec, data_dir=request.data_dir, limit=request.overrides.limit)
+    model = fingerprint(find_model(task.spec.model, request.revision))
+    origin = Origin(model, request.dtype, fit_corpus.fingerprint)
+    table = digest([task.measured(), model, request.dtype, corpus.fingerprint, fit_corpus.fingerprint])
+    builder = _CellBuilder(library, task, origin, table)
+    cells = builder.cells(_entries(library, request, task, contestants), request)
+    return PlannedGroup(task, corpus, fit_corpus, origin, table, tuple(cells))
+
+
+def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> None:
+    card, spec = library.track(task.spec.track), found.spec
+    if spec.kind not in card.kinds:
+        fits = [n for n in library.names("methods") if library.method(n).spec.kind in card.kinds]
+        raise UserError(
+            f"method '{spec.method}' is a {spec.kind}; task '{task.spec.task}' (track '{card.track}') takes "
+            f"{', '.join(card.kinds)}. Methods that fit: {', '.join(fits)}."
+        )
+    missing = [need for need in spec.needs if need not in card.offers]
+    if missing:
+        raise UserError(
+            f"method '{spec.method}' needs {', '.join(missing)}, which task '{task.spec.task}' cannot give."
+        )
+
+
+def _entries(
+    library: Library, request: Request, task: ResolvedTask, contestants: Iterable[tuple[FoundMethod, dict[str, Any]]]
+) -> list[Entry]:
+    controls = task.spec.controls
+    entries = {f.slug: Entry(f, params, controls.role(f.spec.method)) for f, params in contestants}
+    if request.controls:
+        for name in (*controls.ceiling, *controls.floor, *controls.derived):
+            found = library.method(name)
+            entries.setdefault(found.slug, Entry(found, found.spec.params, controls.role(name)))
+    return list(entries.values())
+
+
+class _CellBuilder:
+    """Makes the cells of one group."""
+
+    def __init__(self, library: Library, task: ResolvedTask, origin: Origin, table: str) -> None:
+        self.library, self.task, self.origin, self.table = library, task, origin, table
+        metrics = all_metrics()
+        track = code_hash(*sorted((PACKAGE / "tracks").glob("*.py")))
+        self.measure = [[(name, metrics[name].version) for name in task.spec.metrics], track]
+
+    def cells(self, entries: Sequence[Entry], request: Request) -> list[Cell]:
+        """Return contestants and plain controls on every seed, then derived controls on theirs."""
+        seeds = request.seeds or self.task.spec.seeds
+        plain = [
+            self._cell(entry, seed)
+            for entry in entries
+            if not entry.found.spec.derived
+            for seed in (seeds if entry.found.spec.seeded else seeds[:1])
+        ]
+        chosen = request.derived_seeds if request.derived_seeds is not None else seeds
+        derived = [
+            self._cell(entry, cell.seed, cell)
+            for entry in entries
+            if entry.found.spec.derived
+            for cell in plain
+            if cell.entry.role is None and cell.seed in chosen
+        ]
+        return plain + derived
+
+    def _cell(self, entry: Entry, seed: int, of: Cell | None = None) -> Cell:
+        uses = {
+            use: of if of is not None and method == "any" else self._used(method, seed, entry)
+            for use, method in entry.found.spec.uses.items()
+        }
+        identity = method_identity(entry.found, entry.params, {use: cell.identity for use, cell in uses.items()})
+        # An unseeded method is the same whatever seed the user starts from.
+        seed = seed if entry.found.spec.seeded else 0
+        fit = fit_key(self.task.fit, self.origin, identity, seed)
+        key = digest([self.table, identity, seed, self.measure, entry.role])
+        return Cell(entry, seed, key, fit, identity, uses)
+
+    def _used(self, name: str, seed: int, user: Entry) -> Cell:
+        """Return the cell of a method that another is built on; it is fitted, not measured."""
+        found = self.library.method(name, f"uses of method '{user.found.spec.method}'")
+        if found.spec.uses:
+            raise UserError(
+                f"method '{user.found.spec.method}' uses '{name}', which uses others itself; one level is allowed"
+            )
+        return self._cell(Entry(found, found.spec.params, None), seed)

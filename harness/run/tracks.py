@@ -1,0 +1,18 @@
+"""Track names become tracks."""
+
+from __future__ import annotations
+
+import importlib
+
+from harness.metrics.contract import all_metrics
+from harness.run.plan import PlannedGroup
+from harness.tracks.contract import Group, Resources, Track
+
+
+def make_track(group: PlannedGroup, resources: Resources) -> Track:
+    """Import the module of the task's track and build its ``TRACK`` for one group."""
+    module = importlib.import_module(f"harness.tracks.{group.task.spec.track}")
+    metrics = all_metrics()
+    parts = frozenset(part for name in group.task.spec.metrics for part in metrics[name].needs)
+    track: Track = module.TRACK(Group(group.task, group.corpus, group.fit_corpus, group.origin, parts), resources)
+    return track

@@ -1,0 +1,170 @@
+"""One block of one model on one task's documents: what to fit on, what to measure on, and its description."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from harness.api import Activations, Train
+from harness.data.rows import Corpus
+from harness.data.tokens import Sequences, TokenBatch, TokenBudget, tokenize
+from harness.errors import UserError
+from harness.lm.filling import fill
+from harness.lm.model import LanguageModel
+from harness.specs.identity import activation_key
+from harness.specs.record import DataPart, ModelPart
+from harness.tracks.contract import Group, Resources
+
+# A token of more than this many median norms is an outlier (methods.md 0.3).
+OUTLIER = 10.0
+
+
+class Site:
+    """Reads activations at the task's block; everything is computed at its first use and kept."""
+
+    def __init__(self, group: Group, resources: Resources) -> None:
+        self.group = group
+        self.task = group.task
+        self.resources = resources
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """The language model."""
+        return self.resources.model(self.task.spec.model)
+
+    @cached_property
+    def test(self) -> Sequences:
+        """The test sequences in their tiers."""
+        budget = self.task.spec.budget
+        tiers = (budget.splice_tokens, budget.test_tokens, budget.density_tokens)
+        return self._sequences(self.group.corpus, "test", tiers)
+
+    def _sequences(self, corpus: Corpus, split: str, tiers: tuple[int | None, int | None, int | None]) -> Sequences:
+        spec = (self.task if split == "test" else self.task.fit).spec
+        plan = TokenBudget(tiers, spec.budget.context, spec.budget.packing, spec.mask.first == "keep")
+        return tokenize(self.model, corpus.splits[split], plan, self.resources.batch_tokens)
+
+    def _activations(self, split: str, tokens: int | None) -> Activations:
+        sequences = self._sequences(self.group.fit_corpus, split, (None, tokens, None))
+        key = activation_key(self.task.fit, self.group.origin, split)
+        folder = self.resources.cache / "activations" / key / f"block-{self.task.layer}"
+        label = f"reading {split} activations"
+        return fill(self.model, sequences.batches, {self.task.layer: folder}, self.resources.progress, label)[
+            self.task.layer
+        ]
+
+    @cached_property
+    def train_all(self) -> Activations:
+        """Activations of the train split, outliers included."""
+        return self._activations("train", self.task.fit.spec.budget.train_tokens)
+
+    def train(self) -> Train:
+        """Return the train and validation activations under the task's mask."""
+        budget = self.task.fit.spec.budget
+        val = self._activations("val", budget.val_tokens)
+        passes = budget.passes or 1
+        return Train(
+            self._inliers(self.train_all),
+            self._inliers(val),
+            passes,
+            torch.device(self.model.info.device),
+            self.resources.progress,
+        )
+
+    def _inliers(self, activations: Activations) -> Activations:
+        if self.task.fit.spec.mask.outliers == "keep":
+            return activations
+        norm_N = torch.cat([x_ND.norm(dim=1) for x_ND, _ in activations.documents(8192)])
+        return Subset(activations, torch.nonzero(norm_N <= self.norm_limit).flatten())
+
+    @cached_property
+    def norm_limit(self) -> float:
+        """Norm above which a token is an outlier, from the train split."""
+        norm_N = torch.cat([x_ND.norm(dim=1) for x_ND, _ in self.train_all.documents(8192)])
+        return OUTLIER * float(norm_N.median())
+
+    @cached_property
+    def mean_D(self) -> Tensor:
+        """Mean activation of the train split, float32 ``[D]``."""
+        return self._inliers(self.train_all).mean()
+
+    def read(self, batch: TokenBatch) -> Tensor:
+        """Return the activations ``[B, T, D]`` of a batch."""
+        return self.model.read(batch.ids_BT, batch.mask_BT, [self.task.layer])[self.task.layer]
+
+    def mask(self, batch: TokenBatch, x_BTD: Tensor) -> TokenBatch:
+        """Return the batch with outliers left out where the task's mask says so."""
+        if self.task.spec.mask.outliers == "keep":
+            return batch
+        keep_BT = batch.keep_BT & (x_BTD.float().norm(dim=2) <= self.norm_limit).cpu()
+        return dataclasses.replace(batch, keep_BT=keep_BT, target_BT=batch.target_BT & keep_BT)
+
+    def inside(self, x_ND: Tensor) -> Tensor:
+        """Return which tokens are not outliers, bool ``[N]``."""
+        inside_N: Tensor = x_ND.norm(dim=1) <= self.norm_limit
+        return inside_N
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know of the documents: budgets missed, clusters merged, mirrors absent."""
+        return [*self.test.notes, *self.group.corpus.warnings]
+
+    def model_part(self) -> ModelPart:
+        """Describe the model and the site."""
+        info, layer = self.model.info, self.task.layer
+        return ModelPart(
+            name=info.name,
+            label=info.label,
+            fingerprint=info.fingerprint,
+            blocks=info.blocks,
+            width=info.width,
+            dtype=info.dtype,
+            layer=layer,
+            hidden_state=layer + 1,
+            at=self.task.spec.site.at,
+        )
+
+    def data_part(self) -> DataPart:
+        """Describe the documents."""
+        corpus, fit = self.group.corpus, self.group.fit_corpus
+        budget, mask = self.task.fit.spec.budget, self.task.spec.mask
+        splits = {"test": self.test.part}
+        for split, tokens in (("train", budget.train_tokens), ("val", budget.val_tokens)):
+            splits[split] = self._sequences(fit, split, (None, tokens, None)).part
+        origin = corpus.origin
+        return DataPart(
+            source=origin.source,
+            name=origin.name,
+            config=origin.config,
+            revision=origin.revision,
+            mirror=origin.mirror,
+            fingerprint=corpus.fingerprint,
+            splits=splits,
+            clusters=self.test.clusters,
+            mask=mask.model_dump(),
+        )
+
+
+class Subset(Activations):
+    """Some rows of other activations, in their order."""
+
+    def __init__(self, base: Activations, index_N: Tensor) -> None:
+        if index_N.numel() == 0:
+            raise UserError("the mask leaves no token")
+        self._base, self._index_N = base, index_N
+
+    @property
+    def doc_N(self) -> Tensor:
+        """int64 ``[N]``."""
+        return self._base.doc_N[self._index_N]
+
+    @property
+    def width(self) -> int:
+        """``D``."""
+        return self._base.width
+
+    def take(self, index_N: Tensor) -> Tensor:
+        """Return rows ``index_N`` of the subset."""
+        return self._base.take(self._index_N[index_N])

@@ -1,0 +1,253 @@
+"""Known records for the tests of boards and pages: synthetic parts with a chosen quality, saved as a run saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.metrics.contract import Array, all_metrics
+from harness.specs.record import (
+    DataPart,
+    MethodPart,
+    MetricPart,
+    ModelPart,
+    Provenance,
+    Record,
+    SplitPart,
+    StagePart,
+    TaskPart,
+)
+from harness.store.records import StoredRecord, save_record
+
+METRICS = ("fvu", "mse_elem", "mse_elem_norm", "l0", "dead_frac", "delta_ce", "kl_splice", "agree1")
+BARS: dict[str, dict[str, float]] = {
+    "kl_splice": {"max": 0.5},
+    "l0": {"min": 50, "max": 100},
+    "fvu": {"max": 0.05},
+    "mse_elem_norm": {"max": 0.01},
+    "dead_frac": {"max": 0.05},
+}
+CONTROLS = {
+    "ceiling": ["identity"],
+    "floor": ["mean_only", "pca", "random_dictionary"],
+    "derived": ["permuted_decoder"],
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a synthetic cell is to score, about."""
+
+    fvu: float = 0.15
+    l0: float = 64.0
+    kl: float = 0.3
+    dead: float = 0.02
+    agree: float = 0.85
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task as it was run."""
+
+    task: str = "gsm_symbolic"
+    title: str = "Grade-school arithmetic, generated (GSM-Symbolic)"
+    table: str = "0123456789abcdef01234567"
+    clusters: int = 48
+    model: str = "smollm2-135m-instruct"
+    mirror: str | None = None
+    layer: int = 14
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    def full_spec(self) -> dict[str, Any]:
+        budget = {
+            "context": 256, "packing": "truncate", "train_tokens": 24000, "val_tokens": 4000, "passes": 4,
+            "latents": 2304, "l0": 64, "test_tokens": 12000, "splice_tokens": 8000, "density_tokens": 50000,
+        }  # fmt: skip
+        plain: dict[str, Any] = {
+            "task": self.task, "version": 1, "title": self.title, "track": "reconstruction", "model": self.model,
+            "budget": budget, "metrics": list(METRICS), "controls": CONTROLS, "bars": BARS, "seeds": [0, 1, 2],
+            "site": {"depth": 0.5, "at": "resid_post"}, "limit": None,
+        }  # fmt: skip
+        return plain | dict(self.spec)
+
+
+def parts(quality: Quality, clusters: int, seed: int, method: str = "") -> dict[str, Array]:
+    """Return parts whose metrics come out near ``quality``; clusters vary alike for all methods, as real ones do."""
+    shared = np.random.default_rng(7)
+    own = np.random.default_rng([seed, *method.encode()])
+    n = shared.integers(150, 350, clusters).astype(float)
+    ease = shared.lognormal(0.0, 0.12, clusters)
+    vectors = shared.normal(0.0, 2.0, (clusters, 24)) * np.sqrt(n)[:, None]
+    sxx = n * 576.0 * shared.lognormal(0.0, 0.05, clusters)
+    luck = 1 + 0.01 * own.normal()
+
+    def noise(scale: float = 0.05) -> Array:
+        values: Array = ease * luck * np.exp(scale * own.normal(size=clusters))
+        return values
+
+    alive = own.random(2304) >= quality.dead
+    n_kl = np.floor(n * 0.66)
+    return {
+        "n": n,
+        "se": quality.fvu * sxx * noise(),
+        "sxx": sxx,
+        "x_gram": vectors @ vectors.T,
+        "x2": sxx * 1.2,
+        "width": np.array(576.0),
+        "l0": n * quality.l0 * (1 + 0.002 * own.normal(size=clusters)),
+        "fires": np.where(alive, 1 + own.poisson(50000 * own.beta(0.6, 20, 2304)), 0).astype(float),
+        "n_density": np.array(50000.0),
+        "n_ce": n_kl,
+        "ce_clean": n_kl * 2.2 * ease,
+        "ce_splice": n_kl * (2.2 * ease + quality.kl * noise()),
+        "n_kl": n_kl,
+        "kl": n_kl * quality.kl * noise(),
+        "agree1": n_kl * np.clip(quality.agree + 0.02 * own.normal(size=clusters), 0, 1),
+    }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell to be saved."""
+
+    name: str
+    seed: int = 0
+    quality: Quality = Quality()
+    role: str | None = None
+    of: str | None = None
+    seeded: bool = True
+    failed: str | None = None
+    identity: str = ""
+    title: str = ""
+    finished: str = "2026-11-20T12:00:00+00:00"
+    warnings: tuple[str, ...] = ()
+    change: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save(folder: Path, case: Case, cell: Cell, table: dict[str, Array] | None = None) -> StoredRecord:
+    """Save a cell as a run does; ``table`` takes the place of the synthetic parts."""
+    measured = {} if cell.failed else table or parts(cell.quality, case.clusters, cell.seed, cell.name + (cell.of or ""))
+    return save_record(folder, record(case, cell, measured), measured)
+
+
+def record(case: Case, cell: Cell, measured: dict[str, Array]) -> Record:
+    """Return the record of a cell, its values computed from ``measured``."""
+    plain = Record(
+        cell=f"{cell.name}{cell.of or ''}{cell.seed}{cell.identity}{case.table}{cell.finished}".encode().hex()[-64:],
+        status="failed" if cell.failed else "ok",
+        reason=cell.failed,
+        seed=cell.seed,
+        task=TaskPart(
+            name=case.task, title=case.title, version=1, track="reconstruction", table=case.table, spec=case.full_spec()
+        ),
+        method=_method(cell),
+        model=_model(case),
+        data=_data(case),
+        fit={"parameters": 2_656_000.0, "train_tokens": 24000.0},
+        metrics=_metrics(measured, cell.failed),
+        margins={},
+        bars={},
+        details={"density_tokens": 50000.0},
+        warnings=cell.warnings,
+        stages={
+            "activations": StagePart(seconds=41.0, peak_mb=2100.0, shared=True),
+            "fit": StagePart(seconds=38.0 + cell.seed, peak_mb=910.0, shared=False),
+        },
+        provenance=_provenance(case, cell),
+    )
+    return plain.model_copy(update=dict(cell.change))
+
+
+def _method(cell: Cell) -> MethodPart:
+    return MethodPart(
+        name=cell.name,
+        title=cell.title or cell.name.replace("_", " ").capitalize(),
+        kind="dictionary",
+        source="arXiv 2406.04093",
+        role=cell.role,  # type: ignore[arg-type]
+        of=cell.of,
+        seeded=cell.seeded,
+        causal=True,
+        params={"lr": 0.0003, "batch": 256},
+        identity=cell.identity or f"{cell.name}{cell.of or ''}".encode().hex()[:24].ljust(24, "0"),
+    )
+
+
+def _model(case: Case) -> ModelPart:
+    return ModelPart(
+        name=case.model, label="gguf-q4_1-dequantized", fingerprint=case.model.encode().hex()[:24], blocks=30, width=576,
+        dtype="float32", layer=case.layer, hidden_state=case.layer + 1, at="resid_post",
+    )  # fmt: skip
+
+
+def _data(case: Case) -> DataPart:
+    splits = {
+        "train": SplitPart(documents=101, groups=38, tokens=24000, cut=3, left_out=439),
+        "val": SplitPart(documents=17, groups=5, tokens=4000, cut=0, left_out=43),
+        "test": SplitPart(documents=208, groups=case.clusters, tokens=50000, cut=7, left_out=392),
+    }
+    return DataPart(
+        source="hub" if case.mirror else "reasoning_gym", name=case.task, config=None, revision=None,
+        mirror=case.mirror, fingerprint=f"{case.task}{case.mirror}".encode().hex()[:24], splits=splits,
+        clusters=case.clusters, mask={"first": "drop", "outliers": "keep"},
+    )  # fmt: skip
+
+
+def _metrics(measured: dict[str, Array], failed: str | None) -> dict[str, MetricPart]:
+    known = all_metrics()
+    found = {}
+    for name in METRICS:
+        value, reason = (None, failed) if failed else known[name].point(measured)
+        m = known[name]
+        found[name] = MetricPart(
+            value=value, reason=reason, unit=m.unit, direction=m.direction, version=m.version, source=m.source
+        )
+    return found
+
+
+def _provenance(case: Case, cell: Cell) -> Provenance:
+    return Provenance(
+        version="0.1.0", commit="4ef6112d0c0ffee0", dirty=False, python="3.11.2",
+        libraries={"torch": "2.13.0", "numpy": "2.4.6"}, platform="Linux x86_64", device="cpu", threads=2,
+        batch_tokens=2048, command=f"harness eval --method {cell.of or cell.name} --task {case.task}",
+        started="2026-11-20T11:40:00+00:00", finished=cell.finished,
+    )  # fmt: skip
+
+
+def controls(methods: Iterable[str], seeds: Iterable[int] = (0, 1, 2)) -> list[Cell]:
+    """Return the cells of every control the task demands."""
+    seeds = tuple(seeds)
+    cells = [
+        Cell("identity", 0, Quality(0.0, 576.0, 0.0, 0.0, 1.0), "ceiling", seeded=False),
+        Cell("mean_only", 0, Quality(1.0, 0.0, 7.8, 0.0, 0.04), "floor", seeded=False),
+        Cell("pca", 0, Quality(0.217, 64.0, 0.61, 0.0, 0.71), "floor", seeded=False),
+    ]
+    cells += [Cell("random_dictionary", s, Quality(0.63, 64.1, 3.4, 0.001, 0.22), "floor") for s in seeds]
+    wrong = Quality(1.31, 64.0, 6.1, 0.03, 0.08)
+    return cells + [Cell("permuted_decoder", s, wrong, "derived", of) for of in methods for s in seeds]
+
+
+def realistic(folder: Path) -> None:
+    """Save two tasks: three methods on three seeds and all controls; a failure, an unmatched and a weak method."""
+    arithmetic = Case()
+    words = Case("squad", "Reading comprehension (SQuAD)", "fedcba98765432100", 96, mirror="squad")
+    for case, shift in ((arithmetic, 1.0), (words, 1.25)):
+        for seed in (0, 1, 2):
+            save(folder, case, Cell("topk", seed, Quality(0.151 * shift, 64.0, 0.29 * shift, 0.04), title="TopK SAE"))
+            save(folder, case, Cell("batchtopk", seed, Quality(0.143 * shift, 63.4, 0.27 * shift), title="BatchTopK SAE"))
+            loose = Quality(0.16 * shift, 71.6, 0.33 * shift, 0.11, 0.84)
+            note = ("L0 is 71.6, more than 5 % from the task's 64: compare at matched L0 only",)
+            save(folder, case, Cell("jumprelu", seed, loose, title="JumpReLU SAE", warnings=note))
+        for cell in controls(("topk", "batchtopk", "jumprelu")):
+            save(folder, case, cell)
+    for seed, failed in ((0, None), (1, "encode returned 12 values that are NaN or infinite")):
+        save(folder, words, Cell("gated", seed, Quality(0.27, 64.8, 0.79, 0.2, 0.66), failed=failed, title="Gated SAE"))
+    for seed in (0, 1, 2):
+        weak = Quality(0.2165, 64.2, 0.74, 0.3, 0.69)
+        save(folder, arithmetic, Cell("relu_l1", seed, weak, title="ReLU SAE with L1"))
+    for cell in controls(("relu_l1",))[-3:]:
+        save(folder, arithmetic, cell)

@@ -1,0 +1,31 @@
+"""What all tests share: a cache of their own, one thread per worker, and the data they run on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Two workers with two threads each would fight over two cores.
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder, in force for the test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("HARNESS_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The folder of mirrors: HARNESS_DATA where it is set, else rows of our own in the same schema."""
+    given = os.environ.get("HARNESS_DATA")
+    return Path(given) if given else FIXTURES / "data"

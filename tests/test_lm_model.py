@@ -1,0 +1,424 @@
+"""Reading a block, continuing from it and projecting, against the plainest other way of doing the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import accelerate
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from harness.lm.blocks import find_blocks, hidden_of, with_hidden
+from harness.lm.info import Identity
+from harness.lm.loading import LoadOptions, load_model
+from harness.lm.model import LanguageModel
+from harness.lm.tiny import tiny_model, tiny_tokenizer
+
+BLOCKS, WIDTH, VOCAB = 3, 32, 260
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": BLOCKS,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+    "pad_token_id": 256,
+    "bos_token_id": None,
+    "eos_token_id": 257,
+}
+GROUPED = {**SIZES, "num_key_value_heads": 2}
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "gpt2": lambda: transformers.GPT2Config(**SIZES),
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(**SIZES),
+    "gemma2": lambda: transformers.Gemma2Config(
+        **GROUPED, head_dim=8, query_pre_attn_scalar=8, final_logit_softcapping=2.0, sliding_window=4
+    ),
+    "qwen2": lambda: transformers.Qwen2Config(**GROUPED),
+    "llama": lambda: transformers.LlamaConfig(**GROUPED),
+    "cohere": lambda: transformers.CohereConfig(**GROUPED, logit_scale=0.25),
+    "granite": lambda: transformers.GraniteConfig(**GROUPED, logits_scaling=3.0),
+    "opt": lambda: transformers.OPTConfig(**{**SIZES, "word_embed_proj_dim": 16}, ffn_dim=48),
+}
+
+
+def build(name: str) -> LanguageModel:
+    if name == "tiny-random":
+        return load_model(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = transformers.AutoModelForCausalLM.from_config(CONFIGS[name]())
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.data.mul_(5)  # so that logits are large enough for soft-capping to show
+    return LanguageModel(network, tiny_tokenizer(), Identity(name, "random", "none", "float32"))
+
+
+MODELS = ["tiny-random", *CONFIGS]
+_built: dict[str, LanguageModel] = {}
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    name: str = request.param
+    if name not in _built:
+        _built[name] = build(name)
+    return _built[name]
+
+
+@pytest.fixture
+def tiny() -> LanguageModel:
+    return build("tiny-random")
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    ids_BT = torch.randint(0, 256, (3, 11), generator=torch.Generator().manual_seed(1))
+    mask_BT = torch.ones_like(ids_BT)
+    mask_BT[1, 6:] = 0
+    mask_BT[2, 1:] = 0
+    return ids_BT, mask_BT
+
+
+@torch.no_grad()
+def own_logits(model: LanguageModel, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    logits: Tensor = model.network(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits
+    return logits[mask_BT.bool()]
+
+
+@contextmanager
+def naive_hook(block: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+    handle = block.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def naive_read(model: LanguageModel, layer: int, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    found: list[Tensor] = []
+
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        found.append(output if isinstance(output, Tensor) else output[0])
+
+    with naive_hook(model.blocks[layer], hook):
+        own_logits(model, ids_BT, mask_BT)
+    return found[0]
+
+
+@contextmanager
+def counted(model: LanguageModel) -> Iterator[Counter[int]]:
+    """Count how often each block's own forward runs."""
+    calls: Counter[int] = Counter()
+    before = [vars(block).get("forward") for block in model.blocks]
+
+    def counting(index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls[index] += 1
+            return forward(*args, **kwargs)
+
+        return call
+
+    for index, block in enumerate(model.blocks):
+        vars(block)["forward"] = counting(index, block.forward)
+    try:
+        yield calls
+    finally:
+        for block, own in zip(model.blocks, before, strict=True):
+            vars(block).pop("forward")
+            if own is not None:
+                vars(block)["forward"] = own
+
+
+def test_resuming_from_what_was_read_gives_the_models_own_logits(model: LanguageModel) -> None:
+    ids_BT, mask_BT = batch()
+    own_NV = own_logits(model, ids_BT, mask_BT)
+    read = model.read(ids_BT, mask_BT, range(model.info.blocks))
+    for layer, x_BTD in read.items():
+        h_BTD = model.resume(ids_BT, mask_BT, layer, x_BTD)
+        found_NV = model.logits(h_BTD[mask_BT.bool()])
+        assert found_NV.shape == (int(mask_BT.sum()), model.info.vocab)
+        torch.testing.assert_close(found_NV, own_NV, atol=1e-5, rtol=1e-5)
+
+
+def test_read_equals_a_naive_hook_also_at_the_last_block(model: LanguageModel) -> None:
+    ids_BT, mask_BT = batch()
+    for layer in range(model.info.blocks):
+        x_BTD = model.read(ids_BT, mask_BT, [layer])[layer]
+        assert x_BTD.shape == (*ids_BT.shape, model.info.width)
+        torch.testing.assert_close(x_BTD, naive_read(model, layer, ids_BT, mask_BT), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tiny-random", "llama", "gpt2", "gemma2"])
+def test_last_block_is_not_the_last_of_hidden_states(name: str) -> None:
+    model, (ids_BT, mask_BT) = build(name), batch()
+    last = model.info.blocks - 1
+    with torch.no_grad():
+        states = model.network(input_ids=ids_BT, attention_mask=mask_BT, output_hidden_states=True).hidden_states
+    x_BTD = model.read(ids_BT, mask_BT, [0, last])
+    torch.testing.assert_close(x_BTD[0], states[1])
+    assert (x_BTD[last] - states[-1]).abs().max() > 0.1  # it has passed the final norm
+
+
+def test_editing_then_resuming_equals_replacing_the_output_in_a_hook(model: LanguageModel) -> None:
+    ids_BT, mask_BT = batch()
+    for layer in range(model.info.blocks):
+        x_BTD = model.read(ids_BT, mask_BT, [layer])[layer]
+        edited_BTD = x_BTD + torch.randn(x_BTD.shape, generator=torch.Generator().manual_seed(layer))
+
+        def replace(_module: nn.Module, _args: Any, output: Any, edited_BTD: Tensor = edited_BTD) -> Any:
+            return edited_BTD if isinstance(output, Tensor) else (edited_BTD, *output[1:])
+
+        with naive_hook(model.blocks[layer], replace):
+            naive_NV = own_logits(model, ids_BT, mask_BT)
+        found_NV = model.logits(model.resume(ids_BT, mask_BT, layer, edited_BTD)[mask_BT.bool()])
+        torch.testing.assert_close(found_NV, naive_NV, atol=1e-5, rtol=1e-5)
+        assert (found_NV - own_logits(model, ids_BT, mask_BT)).abs().max() > 1e-3
+
+
+def test_read_runs_the_blocks_it_needs_and_resume_the_others(model: LanguageModel) -> None:
+    ids_BT, mask_BT = batch()
+    blocks = model.info.blocks
+    for layer in range(blocks):
+        with counted(model) as calls:
+            x_BTD = model.read(ids_BT, mask_BT, {0, layer})[layer]
+        assert calls == Counter(range(layer + 1))
+        with counted(model) as calls:
+            model.resume(ids_BT, mask_BT, layer, x_BTD)
+        assert calls == Counter(range(layer + 1, blocks))
+    with counted(model) as calls:
+        model.logits(torch.zeros(2, model.info.width if model.info.name != "opt" else 16))
+    assert not calls
+
+
+class TupleBlock(nn.Module):
+    """A block that returns a tuple, as every block did before transformers 5."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Any, None]:
+        return self.block(*args, **kwargs), None
+
+
+class TupleNetwork(transformers.LlamaForCausalLM):  # type: ignore[misc]
+    """A Llama whose blocks return tuples."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        body = self.model
+
+        def forward(input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Any:
+            h_BTD = body.embed_tokens(input_ids)
+            position_ids = torch.arange(input_ids.shape[1])[None]
+            angles = body.rotary_emb(h_BTD, position_ids=position_ids)
+            for block in body.layers:
+                h_BTD = block(h_BTD, attention_mask=None, position_embeddings=angles, position_ids=position_ids)[0]
+            return transformers.modeling_outputs.BaseModelOutputWithPast(last_hidden_state=body.norm(h_BTD))
+
+        body.layers = nn.ModuleList(TupleBlock(block) for block in body.layers)
+        body.forward = forward
+
+
+def test_blocks_that_return_tuples_work_the_same() -> None:
+    with torch.random.fork_rng():
+        network = TupleNetwork(CONFIGS["llama"]())
+    model = LanguageModel(network, tiny_tokenizer(), Identity("tuples", "random", "none", "float32"))
+    ids_BT, mask_BT = batch()
+    own_NV = own_logits(model, ids_BT, mask_BT)
+    for layer, x_BTD in model.read(ids_BT, mask_BT, range(BLOCKS)).items():
+        assert x_BTD.shape == (*ids_BT.shape, WIDTH)
+        found_NV = model.logits(model.resume(ids_BT, mask_BT, layer, x_BTD)[mask_BT.bool()])
+        torch.testing.assert_close(found_NV, own_NV, atol=1e-5, rtol=1e-5)
+
+
+def test_hidden_of_and_with_hidden() -> None:
+    x, y = torch.zeros(2, 3, 4), torch.ones(2, 3, 4)
+    assert hidden_of(x) is x
+    assert hidden_of((x, None)) is x
+    assert with_hidden(x, y) is y
+    assert with_hidden((x, "cache"), y) == (y, "cache")
+    for wrong in (None, {"hidden": x}, (None, x)):
+        with pytest.raises(TypeError, match="a decoder block returned"):
+            hidden_of(wrong)
+
+
+def untouched(model: LanguageModel) -> bool:
+    modules = list(model.network.modules())
+    return not any("forward" in vars(module) or module._forward_hooks for module in modules)
+
+
+@pytest.mark.parametrize("where", ["mlp", "norm"])
+def test_hooks_and_forwards_come_back_after_an_exception(tiny: LanguageModel, where: str) -> None:
+    ids_BT, mask_BT = batch()
+    x_BTD = tiny.read(ids_BT, mask_BT, [0])[0]
+    module = tiny.blocks[1].mlp if where == "mlp" else tiny.network.base_model.norm
+
+    def fails(*_: Any) -> None:
+        raise MemoryError("no memory")
+
+    with naive_hook(module, fails):
+        with pytest.raises(MemoryError):
+            tiny.resume(ids_BT, mask_BT, 0, x_BTD)
+        if where == "mlp":
+            with pytest.raises(MemoryError):
+                tiny.read(ids_BT, mask_BT, [0, 1])
+    with naive_hook(tiny.network.get_output_embeddings(), fails), pytest.raises(MemoryError):
+        tiny.logits(x_BTD[0])
+    assert untouched(tiny)
+    tiny.read(ids_BT, mask_BT, [0, 1])
+    assert untouched(tiny)
+
+
+def test_wrong_arguments(tiny: LanguageModel) -> None:
+    ids_BT, mask_BT = batch()
+    x_BTD = tiny.read(ids_BT, mask_BT, [0])[0]
+    with pytest.raises(UserError, match=r"layer 2 is out of range: model 'tiny-random' has blocks 0\.\.1"):
+        tiny.read(ids_BT, mask_BT, [0, 2])
+    with pytest.raises(UserError, match="layer -1 is out of range"):
+        tiny.resume(ids_BT, mask_BT, -1, x_BTD)
+    with pytest.raises(ValueError, match="at least one layer"):
+        tiny.read(ids_BT, mask_BT, [])
+    with pytest.raises(ValueError, match=r"must have shape \(3, 11, 64\), got \(3, 10, 64\)"):
+        tiny.resume(ids_BT, mask_BT, 0, x_BTD[:, 1:])
+    with pytest.raises(ValueError, match=r"\[B, T\]"):
+        tiny.read(ids_BT, mask_BT[:, 1:], [0])
+    with pytest.raises(ValueError, match="padded on the right"):
+        tiny.read(ids_BT, mask_BT.flip(1), [0])
+
+
+def test_gradients_flow_from_the_argument_alone(tiny: LanguageModel) -> None:
+    ids_BT, mask_BT = batch()
+    x_BTD = tiny.read(ids_BT, mask_BT, [0])[0]
+    x_BTD += 0  # an ordinary tensor: it may be edited in place
+    assert not tiny.resume(ids_BT, mask_BT, 0, x_BTD).requires_grad
+    x_BTD.requires_grad_()
+    tiny.logits(tiny.resume(ids_BT, mask_BT, 0, x_BTD)[0]).sum().backward()
+    assert x_BTD.grad is not None
+    assert x_BTD.grad.abs().sum() > 0
+    assert all(value.grad is None for value in tiny.network.parameters())
+
+
+def test_tokenize_says_what_was_cut(tiny: LanguageModel) -> None:
+    found = tiny.tokenize(["abc", "é", "", "abcd"], 3)
+    assert found.ids == [[97, 98, 99], [195, 169], [], [97, 98, 99]]
+    assert found.cut == [False, False, False, True]
+    assert tiny.tokenize([], 3).ids == []
+    assert (tiny.bos_id, tiny.eos_id, tiny.pad_id) == (None, 257, 256)
+    for context in (0, 4097):
+        with pytest.raises(UserError, match="context must be at least 1 and at most 4096"):
+            tiny.tokenize(["a"], context)
+
+
+def test_tiny_random_is_the_same_each_time_and_disturbs_nothing() -> None:
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    first, second = tiny_model(), tiny_model()
+    assert torch.equal(before, torch.random.get_rng_state())
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    total = sum(float(value.double().abs().sum()) for value in first.state_dict().values())
+    assert total == pytest.approx(30168.99, abs=0.01)  # a change here needs a new TINY["version"]
+
+
+def test_tiny_tokenizer_covers_every_byte() -> None:
+    tokenizer = tiny_tokenizer()
+    text = "".join(map(chr, range(1, 0x250))) + "→😀"
+    ids = tokenizer(text)["input_ids"]
+    assert ids == list(text.encode())
+    assert tokenizer.decode(ids) == text
+
+
+def test_info(tiny: LanguageModel) -> None:
+    info = tiny.info
+    assert (info.name, info.label, info.blocks, info.width, info.vocab) == ("tiny-random", "random", 2, 64, 258)
+    assert (info.dtype, info.device, info.context) == ("float32", "cpu", 4096)
+    assert info.parameters == sum(value.numel() for value in tiny.network.parameters())
+    assert info.libraries["torch"] == torch.__version__
+
+
+def test_model_whose_weights_accelerate_moves_around() -> None:
+    plain, (ids_BT, mask_BT) = build("tiny-random"), batch()
+    network = accelerate.cpu_offload(tiny_model(), torch.device("cpu"))
+    forwards = [vars(module).get("forward") for module in network.modules()]
+    model = LanguageModel(network, tiny_tokenizer(), Identity("offloaded", "random", "none", "float32"))
+    x_BTD = model.read(ids_BT, mask_BT, [0])[0]
+    torch.testing.assert_close(x_BTD, plain.read(ids_BT, mask_BT, [0])[0])
+    found_NV = model.logits(model.resume(ids_BT, mask_BT, 0, x_BTD)[mask_BT.bool()])
+    torch.testing.assert_close(found_NV, own_logits(plain, ids_BT, mask_BT))
+    assert [vars(module).get("forward") for module in network.modules()] == forwards
+
+
+class TiedTwice(transformers.LlamaForCausalLM):  # type: ignore[misc]
+    """Runs one block twice, as models with shared layers do."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.model.layers[1] = self.model.layers[0]
+
+
+class SecretHead(transformers.LlamaForCausalLM):  # type: ignore[misc]
+    """Looks past the body's output while projecting."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits + kwargs["input_ids"][..., None]
+        return output
+
+
+class SharedState(transformers.LlamaForCausalLM):  # type: ignore[misc]
+    """Hands something from the first block to the last behind the residual stream's back."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        seen: list[Tensor] = [torch.zeros(())]
+
+        def remember(_module: nn.Module, _args: Any, output: Tensor) -> None:
+            seen[0] = output.mean() * 100 + seen[0]
+
+        self.model.layers[0].mlp.register_forward_hook(remember)
+        self.model.layers[-1].mlp.register_forward_hook(lambda _module, _args, output: output + seen[0].sin())
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (TiedTwice, "does not run each of its decoder blocks once and in order"),
+        (SecretHead, "this architecture's head is not understood"),
+        (SharedState, "is not understood"),
+    ],
+)
+def test_architectures_that_are_not_understood_are_refused(kind: Any, says: str) -> None:
+    with torch.random.fork_rng():
+        network = kind(CONFIGS["llama"]())
+    with pytest.raises(UserError, match=says):
+        LanguageModel(network, tiny_tokenizer(), Identity("odd", "random", "none", "float32"))
+
+
+def test_blocks_that_cannot_be_found_are_refused() -> None:
+    network = tiny_model()
+    network.model.others = nn.ModuleList([nn.Identity(), nn.Identity()])
+    with pytest.raises(UserError, match="cannot tell which of layers, others"):
+        find_blocks(network, "m")
+    network = tiny_model()
+    network.config.num_hidden_layers = 7
+    with pytest.raises(UserError, match="cannot find the 7 decoder blocks of LlamaForCausalLM"):
+        find_blocks(network, "m")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
+def test_other_precisions_stay_close(dtype: str) -> None:
+    plain, (ids_BT, mask_BT) = build("tiny-random"), batch()
+    model = load_model("tiny-random", LoadOptions(dtype=dtype))
+    assert model.info.dtype == dtype
+    x_BTD = model.read(ids_BT, mask_BT, [0])[0]
+    assert x_BTD.dtype == (torch.float32 if dtype == "int8" else getattr(torch, dtype))
+    found_NV = model.logits(model.resume(ids_BT, mask_BT, 0, x_BTD.float())[mask_BT.bool()])
+    assert found_NV.dtype == torch.float32
+    own_NV = own_logits(plain, ids_BT, mask_BT)
+    assert (found_NV - own_NV).norm() / own_NV.norm() < 0.03
