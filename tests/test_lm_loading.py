@@ -86,7 +86,7 @@ def test_devices() -> None:
 
 
 def test_wrong_options_are_refused_before_anything_loads() -> None:
-    with pytest.raises(UserError, match="unknown dtype 'float23'. Did you mean 'float32'"):
+    with pytest.raises(UserError, match=r"unknown dtype 'float23'\. Did you mean 'float32'"):
         load_model("smollm2-135m-instruct", LoadOptions(dtype="float23"))
     with pytest.raises(UserError, match="int8 and a device map cannot be combined"):
         load_model("smollm2-135m-instruct", LoadOptions(dtype="int8", device_map="auto"))
@@ -112,7 +112,6 @@ def test_int8_rounds_each_output_row_to_its_own_scale() -> None:
     x = torch.randn(3, 4, 16, generator=generator)
     expected = torch.einsum("bti,oi->bto", x, rounded.weight * rounded.scale) + linear.bias
     torch.testing.assert_close(rounded(x), expected)
-    assert rounded(x.to(torch.bfloat16)[..., :]).dtype == torch.bfloat16 if linear.bias is None else True
 
 
 def test_int8_leaves_head_and_embeddings_alone(tmp_path: Path) -> None:

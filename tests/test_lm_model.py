@@ -71,6 +71,15 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
     return _built[name]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Matrices this small only lose time to a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def tiny() -> LanguageModel:
     return build("tiny-random")
@@ -257,7 +266,7 @@ def untouched(model: LanguageModel) -> bool:
 def test_hooks_and_forwards_come_back_after_an_exception(tiny: LanguageModel, where: str) -> None:
     ids_BT, mask_BT = batch()
     x_BTD = tiny.read(ids_BT, mask_BT, [0])[0]
-    module = tiny.blocks[1].mlp if where == "mlp" else tiny.network.base_model.norm
+    module: Any = tiny.blocks[1].mlp if where == "mlp" else tiny.network.base_model.norm
 
     def fails(*_: Any) -> None:
         raise MemoryError("no memory")
@@ -298,7 +307,7 @@ def test_gradients_flow_from_the_argument_alone(tiny: LanguageModel) -> None:
     x_BTD += 0  # an ordinary tensor: it may be edited in place
     assert not tiny.resume(ids_BT, mask_BT, 0, x_BTD).requires_grad
     x_BTD.requires_grad_()
-    tiny.logits(tiny.resume(ids_BT, mask_BT, 0, x_BTD)[0]).sum().backward()
+    tiny.logits(tiny.resume(ids_BT, mask_BT, 0, x_BTD)[0]).sum().backward()  # type: ignore[no-untyped-call]
     assert x_BTD.grad is not None
     assert x_BTD.grad.abs().sum() > 0
     assert all(value.grad is None for value in tiny.network.parameters())
@@ -323,7 +332,7 @@ def test_tiny_random_is_the_same_each_time_and_disturbs_nothing() -> None:
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     total = sum(float(value.double().abs().sum()) for value in first.state_dict().values())
-    assert total == pytest.approx(30168.99, abs=0.01)  # a change here needs a new TINY["version"]
+    assert total == pytest.approx(24777.3398, abs=1e-3)  # a change here needs a new TINY["version"]
 
 
 def test_tiny_tokenizer_covers_every_byte() -> None:

@@ -15,29 +15,10 @@ from harness.metrics.contract import Metric, Parts, all_metrics
 Array = NDArray[np.float64]
 GRAMS = {"x_gram", "e_gram", "x_gram_in"}
 WHOLE = {"width", "fires", "n_density"}
-OURS = [
-    "agree1",
-    "ce_recovered",
-    "ce_recovered_mean",
-    "cosine",
-    "dead_frac",
-    "delta_ce",
-    "dense_frac",
-    "density_entropy",
-    "fvu",
-    "fvu_centred",
-    "fvu_inlier",
-    "kl_score",
-    "kl_splice",
-    "l0",
-    "l0_in_band",
-    "l1",
-    "mse_elem",
-    "mse_elem_norm",
-    "n_effective",
-    "rrb",
-    "se_token",
-]
+RECONSTRUCTION = ("fvu", "fvu_centred", "fvu_inlier", "se_token", "mse_elem", "mse_elem_norm", "cosine", "rrb")
+SPARSITY = ("l0", "l0_in_band", "l1", "dead_frac", "dense_frac", "density_entropy", "n_effective")
+SPLICE = ("delta_ce", "ce_recovered", "ce_recovered_mean", "kl_splice", "kl_score", "agree1")
+OURS = (*RECONSTRUCTION, *SPARSITY, *SPLICE)
 CLUSTERED = [name for name in OURS if all_metrics()[name].interval == "clusters"]
 
 

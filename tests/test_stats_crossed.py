@@ -64,6 +64,13 @@ def test_crossed_se_from_the_mean_squares_by_hand() -> None:
     assert df == pytest.approx(total**2 / (seeds**2 / 1 + clusters**2 / 2 + rest**2 / 2))
 
 
+def test_a_negative_seed_component_counts_as_0() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 12)) + 3 * np.arange(12)
+    values -= values.mean(1, keepdims=True)  # all seeds have the same mean, so seeds vary less than chance
+    se, df = crossed_se(values)
+    assert (se, df) == pytest.approx((values.mean(0).std(ddof=1) / np.sqrt(12), 11))
+
+
 def test_one_seed_and_a_method_without_randomness_reduce_to_the_cluster_t() -> None:
     values = np.random.default_rng(0).normal(size=(1, 30))
     expected = stats.ttest_1samp(values[0], 0).confidence_interval(0.95)
@@ -99,10 +106,8 @@ def test_difference_of_unequal_numbers_of_seeds_covers() -> None:
 
 
 def test_difference_to_one_seed_takes_it_as_fixed() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=(3, 20))
-    assert difference_se(a, np.zeros((1, 20))) == pytest.approx(crossed_se(a), rel=1e-9)
-    assert difference_se(a, a)[0] == 0
+    for a in table(np.random.default_rng(0), (3, 20), (0.3, 0.5, 1), 20):
+        assert difference_se(a, np.zeros((1, 20))) == pytest.approx(crossed_se(a), rel=1e-9)
 
 
 def test_summarise_picks_the_interval_by_seeds_and_clusters() -> None:

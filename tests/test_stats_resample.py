@@ -96,6 +96,13 @@ def test_studentised_interval_agrees_with_a_loop() -> None:
     assert (found.lo, found.hi) == pytest.approx(naive_bootstrap_t(top, bottom, cluster_weights(12, 200, 3)))
 
 
+def test_a_cluster_that_was_not_drawn_is_not_left_out() -> None:
+    bottom = np.r_[np.ones(9), 100.0]  # without it, once more than it was drawn, the denominator would be negative
+    top = bottom * np.random.default_rng(0).normal(1, 0.2, 10)
+    found = interval(lambda w: ratio(w @ top, w @ bottom, above=0.0), 10, Plan(resamples=400))
+    assert found.how == "bootstrap-t"
+
+
 def test_studentised_interval_covers_skewed_clusters_better_than_percentiles() -> None:
     sets = np.random.default_rng(0).lognormal(0, 1, (1000, 15))
     truth, plan, weights = np.exp(0.5), Plan(resamples=400), cluster_weights(15, 400, 0) / 15

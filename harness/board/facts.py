@@ -79,7 +79,7 @@ def _splits(data: DataPart) -> str:
         cut = f", {count(split.cut)} cut at the context length" if split.cut else ", none cut"
         spare = f", {count(split.left_out)} not needed" if split.left_out else ""
         texts.append(f"{name}: {count(split.documents)} documents with {count(split.tokens)} tokens{cut}{spare}")
-    return "; ".join(texts)
+    return ";\n".join(texts)
 
 
 def _mask(data: DataPart) -> str:

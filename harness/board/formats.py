@@ -90,7 +90,7 @@ def bar(column: Column) -> str:
 
 def better(column: Column) -> str:
     """Say in words which side is better."""
-    return {"up": "higher is better", "down": "lower is better"}.get(column.direction, "a target, not ranked")
+    return {"up": "higher is better", "down": "lower is better"}.get(column.direction, "target, unranked")
 
 
 def seconds(value: float | None) -> str:

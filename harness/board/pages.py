@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.board import formats
 from harness.board.chart import Plot, plot
@@ -62,8 +62,13 @@ def html(board: Board) -> str:
     reports = content_folder("reports")
     style, script = ((reports / name).read_text(encoding="utf-8") for name in ("board.css", "board.js"))
     environment = Environment(
-        loader=FileSystemLoader(reports), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(reports),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     return environment.get_template("board.html.j2").render(
         board=board,
         views=_views(board),
@@ -90,6 +95,11 @@ def _views(board: Board) -> list[TableView]:
         name = f"{table.title} ({traits})" if several else table.title
         views.append(TableView(table, key, name, decimals, plots))
     return views
+
+
+def _breakable(text: str) -> Markup:
+    """Return a name that a narrow column may break after an underscore, and not inside a word."""
+    return Markup("_<wbr>").join(escape(part) for part in text.split("_"))
 
 
 def _policy(style: str, script: str) -> str:

@@ -93,7 +93,9 @@ def pool(cells: Sequence[Cell]) -> tuple[list[Entry], list[Problem], list[str]]:
         method, seed = cell.record.method, cell.record.seed
         of_row = kept.setdefault((method.name, method.of or "", method.identity), {})
         if seed in of_row:
-            notes.append(f"{method.name}, seed {seed}, was recorded more than once; the newest record is shown.")
+            notes.append(
+                f"{method.name}, seed {seed}, was recorded more than once; the newest that did not fail is shown."
+            )
         of_row[seed] = cell
     labels = _labels(list(kept))
     seeds = asked.seeds(newest(cells)) if cells else ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.board.rows import Problem
 from harness.errors import UserError
@@ -50,13 +52,33 @@ def read_cells(folder: Path) -> tuple[list[Cell], list[Problem]]:
 
 def _read(path: Path, name: str, metrics: dict[str, Metric]) -> Cell:
     stored = load_record(path)
-    if stored.record.status == "failed":
-        return Cell(stored.record, name, {})
+    record = Record.model_validate(printable(stored.record.model_dump()))
+    if record.status == "failed":
+        return Cell(record, name, {})
     parts = _parts(stored)
     try:
-        return Cell(stored.record, name, parts, _disagreements(stored.record, parts, metrics))
+        return Cell(record, name, parts, _disagreements(record, parts, metrics))
     except (NotComputableError, ValueError, IndexError, TypeError) as error:
         raise BrokenRecordError(f"metrics cannot be computed from the parts of {name}: {error}") from error
+
+
+# These turn the direction of whatever text follows them on a page.
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(value: Any) -> Any:
+    """Return plain data whose text holds nothing a terminal, an SVG or a page would act on instead of showing it."""
+    if isinstance(value, str):
+        return "".join(letter if _shown(letter) else "\ufffd" for letter in value)
+    if isinstance(value, dict):
+        return {printable(key): printable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(printable(inner) for inner in value)
+    return value
+
+
+def _shown(letter: str) -> bool:
+    return letter in "\n\t" or (unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _TURNS)
 
 
 def _parts(stored: StoredRecord) -> Parts:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -33,9 +32,7 @@ def plain(value: float | None) -> float | None:
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, on one line, inside a table."""
-    # Control characters would reach a terminal, and those of direction would turn the rest of the line around.
-    shown = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in text)
-    line = " ".join(shown.split())
+    line = " ".join(text.split())
     if _SLUG.fullmatch(line):
         return line
     return _MARKUP.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))

@@ -128,12 +128,13 @@ def _part(taken: list[Window], documents: Sequence[Document]) -> SplitPart:
 
 
 def _short(tokens: tuple[int, int, int], budget: TokenBudget) -> list[str]:
-    """Say which tier fell short; a tier nobody asked for ends where the one before does, and is not mentioned."""
-    named = zip(("splicing", "measuring", "density"), budget.tiers, tokens, strict=True)
+    """Say which of the tiers that were asked for fell short."""
+    tiers = zip((" for splicing", " for measuring", " for density"), budget.tiers, tokens, strict=True)
+    asked = [(purpose, wanted, got) for purpose, wanted, got in tiers if wanted is not None]
     return [
-        f"the documents gave {got} tokens for {what}, {asked} were asked for"
-        for what, asked, got in named
-        if asked is not None and got < asked
+        f"the documents gave {got} tokens{purpose if len(asked) > 1 else ''}, {wanted} were asked for"
+        for purpose, wanted, got in asked
+        if got < wanted
     ]
 
 

