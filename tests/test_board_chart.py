@@ -7,7 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from board_records import Case, Cell, Quality, realistic, save
+from board_cases import realistic
+from board_records import Case, Cell, Quality, save
 
 from harness.board import load_board
 from harness.board.axes import Axis, axis_of, wide

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from board_records import Case, Cell, Quality, realistic, save
+from board_cases import realistic
+from board_records import Case, Cell, Quality, save
 
 from harness.board import formats, load_board
 from harness.board.rows import Board, Column
@@ -104,7 +105,7 @@ def test_markdown_tells_scores_intervals_ranks_margins_and_reasons(board: Board)
     text = markdown(board)
     line = next(line for line in text.splitlines() if line.startswith("| relu_l1 "))
     assert "not above its null" in line
-    assert "rank 3; bar missed; -0.0012 over pca" in line
+    assert "rank 3; bar missed; -0.001 over pca" in line
     assert "- jumprelu is unranked: L0 71.6 is 12 % above the target of 64; ranks need 5 %." in text
     assert "- gated, seed 1, failed: encode returned 12 values that are NaN or infinite" in text
 
@@ -156,7 +157,13 @@ def test_a_column_takes_its_decimals_from_its_methods() -> None:
 
 
 def test_margins_always_have_their_sign() -> None:
-    assert [formats.signed(value, 2) for value in (0.5, -0.5, 0.0)] == ["+0.50", "-0.50", "0"]
+    assert [formats.signed(value, 2) for value in (0.5, -0.5, 0.0, -0.0083, 0.0004)] == [
+        "+0.50",
+        "-0.50",
+        "0",
+        "-0.01",
+        "+0.0004",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -171,4 +178,5 @@ def test_durations_memory_and_dates() -> None:
     assert [formats.seconds(v) for v in (None, 0.42, 38.6, 600.0, 9000.0)] == ["—", "0.42 s", "39 s", "10 min", "2.5 h"]
     assert [formats.megabytes(v) for v in (None, 910.4, 2048.0)] == ["—", "910 MB", "2.0 GB"]
     assert formats.date("2026-11-20T12:00:00+00:00") == "20 November 2026, 12:00 UTC"
+    assert formats.date("2026-11-20T12:00:00+02:00") == "20 November 2026, 10:00 UTC"
     assert formats.date("yesterday") == "yesterday"

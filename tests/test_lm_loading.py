@@ -11,6 +11,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from harness.errors import UserError
+from harness.lm import loading
 from harness.lm.blocks import find_blocks
 from harness.lm.catalog import resolve
 from harness.lm.fingerprints import fingerprint
@@ -62,6 +63,16 @@ def test_code_of_a_model_does_not_run_unasked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be loaded"):
         load_model(str(folder))
     assert not (tmp_path / "ran").exists()
+
+
+def test_rotary_settings_that_transformers_4_would_ignore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e5}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(loading, "version", lambda _: "4.57.1")
+    with pytest.raises(UserError, match="saved by transformers 5, and transformers 4 misreads it"):
+        load_model(folder)
 
 
 def test_padding_falls_back_to_the_end_token(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from board_records import Case, Cell, Quality, realistic, save
+from board_cases import controls, realistic
+from board_records import Case, Cell, Quality, save
 
 from harness.board import build, load_board, write_pages
 from harness.board.pages import html
@@ -97,10 +98,11 @@ def test_the_policy_allows_the_two_inline_blocks_and_nothing_else(page: str) -> 
     assert inline == []
 
 
-def test_equal_records_give_equal_bytes_wherever_they_lie(folder: Path, tmp_path: Path) -> None:
-    again = tmp_path / "elsewhere"
-    realistic(again)
-    first, second = build(folder, tmp_path / "a"), build(again, tmp_path / "b")
+def test_equal_records_give_equal_bytes_wherever_they_lie(tmp_path: Path) -> None:
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        for cell in (*(Cell(name, seed) for name in ("topk", "gated") for seed in (0, 1, 2)), *controls(("topk",))):
+            save(folder, Case(), cell)
+    first, second = build(tmp_path / "here", tmp_path / "a"), build(tmp_path / "there", tmp_path / "b")
     assert [p.name for p in first.paths] == ["index.html", "board.md", "board.csv", "board.json"]
     for one, two in zip(first.paths, second.paths, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
@@ -115,15 +117,17 @@ def test_pages_are_written_over_and_returned(board: Board, tmp_path: Path) -> No
     assert "Leaderboard" in paths[0].read_text()
 
 
-def test_scores_show_interval_margin_rank_and_bar(page: str) -> None:
+def test_scores_show_interval_margin_rank_and_bar(board: Board, page: str) -> None:
+    score = next(row for row in board.tables[0].rows if row.label == "batchtopk").scores["fvu"]
+    assert score.margin is not None
     line = page[page.index('data-text="batchtopk ') :]
     cell = re.sub(r"\s+", " ", line[line.index('data-column="fvu"') : line.index('data-column="mse_elem"')])
     text = re.sub(r"<[^>]+>", "", cell)
-    assert "0.144" in text
-    assert "[0.139, 0.149]" in text
-    assert "+0.072 over pca" in text
+    assert f"{score.value:.3f}" in text
+    assert f"[{score.lo:.3f}, {score.hi:.3f}]" in text
+    assert f"{score.margin.value:+.3f} over pca" in text
     assert "bar ≤ 0.05 missed" in text
-    assert "rank " in text
+    assert f"rank {score.rank}" in text
     assert "✗" in text
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from board_records import Case, Cell, Quality, realistic, save
+from board_cases import realistic
+from board_records import Case, Cell, Quality, save
 
 from harness.board import build
 

@@ -147,7 +147,7 @@ def _spec(points: Sequence[Point], axes: tuple[Axis, Axis], column: Column) -> s
         base.mark_text(align="left", dx=4, fontSize=11, fill=INK).encode(x=edge, y="tag:Q", text="label:N"),
     )
     # Fonts differ between where labels are measured and where they are read.
-    spare = 3 * max(len(p.label) for p in points)
+    spare = 2 * max(len(p.label) for p in points)
     padding = {"left": 6, "right": 6 + spare, "top": 6, "bottom": 6}
     chart = layers.properties(width=WIDTH, height=HEIGHT, background="transparent", padding=padding)
     text: str = chart.configure(aria=False, font="sans-serif").configure_view(stroke=GRID).to_json()

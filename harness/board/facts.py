@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.specs.record import DataPart, Record
 
 # The density at which the chance of taking a living latent for a dead one is told.
 RARE = 1e-4
+_SPLITS = {"train": 0, "val": 1, "test": 2}
 _BUDGET = {
     "context": "context {}",
     "packing": "packing {}",
@@ -75,7 +77,7 @@ def _source(data: DataPart) -> str:
 
 def _splits(data: DataPart) -> str:
     texts = []
-    for name, split in data.splits.items():
+    for name, split in sorted(data.splits.items(), key=lambda item: _SPLITS.get(item[0], len(_SPLITS))):
         cut = f", {count(split.cut)} cut at the context length" if split.cut else ", none cut"
         spare = f", {count(split.left_out)} not needed" if split.left_out else ""
         texts.append(f"{name}: {count(split.documents)} documents with {count(split.tokens)} tokens{cut}{spare}")
@@ -134,7 +136,7 @@ def _flat(prefix: str, value: Any) -> Iterable[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
     else:
-        yield prefix, count(value)
+        yield prefix, "not set" if value is None else count(value)
 
 
 def notes(entries: Sequence[Entry], head: Record) -> list[str]:
@@ -143,18 +145,24 @@ def notes(entries: Sequence[Entry], head: Record) -> list[str]:
 
 
 def _absent_controls(entries: Sequence[Entry], head: Record) -> list[str]:
-    measured = {(entry.head.method.name, entry.head.method.of) for entry in entries if entry.measured}
-    found = []
-    for role, names in asked.controls(head).items():
-        if role == "derived":
-            methods = [entry for entry in entries if entry.role is None and entry.measured]
-            pairs = [(name, method.head.method.name) for method in methods for name in names]
-            found += [f"{name} of {of}" for name, of in dict.fromkeys(pairs) if (name, of) not in measured]
-        elif role == "floor":
-            found += [name for name in names if (name, None) not in measured]
+    measured = [(entry.head.method.name, entry.head.method.of) for entry in entries if entry.measured]
+    methods = [entry.head.method.name for entry in entries if entry.role is None and entry.measured]
+    demanded = asked.controls(head)
+    pairs: list[tuple[str, str | None]] = [(name, None) for name in demanded["floor"]]
+    pairs += [(name, of) for of in dict.fromkeys(methods) for name in demanded["derived"]]
+    found = [
+        f"{name} of {of}" if of else name
+        for name, of in pairs
+        if not any(_is(slug, name) and built_from == of for slug, built_from in measured)
+    ]
     if not found:
         return []
     return [f"No measured cell of {', '.join(found)}, which the task demands: margins are over the other controls."]
+
+
+def _is(slug: str, name: str) -> bool:
+    """Say whether a slug is that of a method; one from outside the package carries a hash of where it came from."""
+    return slug == name or re.fullmatch(re.escape(name) + "-[0-9a-f]{6,}", slug) is not None
 
 
 def _dead(entries: Sequence[Entry]) -> list[str]:

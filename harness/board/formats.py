@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from harness.board.rows import Column, Row, Score, Table, Verdict
 
@@ -69,9 +69,13 @@ def interval(lo: float | None, hi: float | None, places: int) -> str:
 
 
 def signed(value: float, places: int) -> str:
-    """Write a number that always has its sign."""
-    text = fixed(value, places)
-    return text if value < 0 or text in ("0", "≈0") else f"+{text}"
+    """Write a difference, always with its sign, in the decimals of the scores it is the difference of."""
+    if abs(value) < ROUNDING:
+        return "0" if value == 0 else "≈0"
+    # Below half of the last decimal one figure is kept, so that no difference looks like none.
+    small = abs(value) < 0.5 * 10.0**-places
+    text = significant(value, 1) if small else f"{value:.{places}f}"
+    return text if value < 0 else f"+{text}"
 
 
 def rank(score: Score) -> str:
@@ -112,7 +116,7 @@ def megabytes(value: float | None) -> str:
 def date(text: str | None) -> str:
     """Write a time in words; one that is not a time as it is."""
     try:
-        return f"{datetime.fromisoformat(text or ''):%-d %B %Y, %H:%M} UTC"
+        return f"{datetime.fromisoformat(text or '').astimezone(UTC):%-d %B %Y, %H:%M} UTC"
     except ValueError:
         return text or "no date"
 

@@ -46,7 +46,7 @@ def read_cells(folder: Path) -> tuple[list[Cell], list[Problem]]:
             cells.append(_read(path, name, metrics))
         except (BrokenRecordError, UserError) as error:
             # The page travels; the folder it was built in does not.
-            problems.append(Problem(name, str(error).replace(f"{folder}/", "")))
+            problems.append(Problem(name, str(error).replace(f"{folder}/", "").replace(name, "the file")))
     return cells, problems
 
 

@@ -193,6 +193,18 @@ class Table:
         """The ceiling, floor and derived rows."""
         return tuple(row for row in self.rows if row.role is not None)
 
+    @property
+    def warnings(self) -> tuple[tuple[str, str], ...]:
+        """What rows warn of, as (labels of the rows, text), each text once."""
+        by_text: dict[str, list[str]] = {}
+        for row in self.rows:
+            for text in row.warnings:
+                by_text.setdefault(text, []).append(row.label)
+        every = len(self.rows)
+        return tuple(
+            ("every row" if len(labels) == every > 1 else ", ".join(labels), text) for text, labels in by_text.items()
+        )
+
 
 @dataclass(frozen=True)
 class Board:

@@ -101,7 +101,7 @@ def _remarks(table: Table) -> list[str]:
         if row.unranked:
             lines.append(f"- {label} is unranked: {escape_markdown(row.unranked)}.")
         lines += [f"- {label}, seed {s.seed}, failed: {escape_markdown(s.reason or '')}" for s in row.failed]
-        lines += [f"- {label}: {escape_markdown(text)}" for text in row.warnings]
+    lines += [f"- {escape_markdown(labels)}: {escape_markdown(text)}" for labels, text in table.warnings]
     return [*lines, ""] if lines else []
 
 

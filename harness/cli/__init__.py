@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from harness.cli.commands import cli
+from harness.cli.commands import ReaderGoneError, cli
 from harness.errors import UserError
 
 
@@ -20,14 +21,24 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("interrupted; what was finished is kept, call it again to go on", 130)
     except KeyboardInterrupt:
         _fail("interrupted; what was finished is kept, call it again to go on", 130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
-    except BrokenPipeError:
-        # The reader of a pipe has gone (`harness list methods | head`): nothing is wrong.
-        sys.stderr.close()
+    except click.ClickException as error:
+        _fail(_usage(error), 2)
+    except ReaderGoneError:
+        # Nothing is wrong (`harness list methods | head`); what is still in the buffer must not fail at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "harness"
+    message = error.format_message()
+    stop = "" if message.endswith((".", "?", "?)")) else "."
+    return f"{message[0].lower()}{message[1:]}{stop} See '{command} --help'."
 
 
 def _fail(message: str, code: int) -> None:

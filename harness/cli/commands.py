@@ -19,8 +19,18 @@ _COMMANDS = {
 }
 
 
+class ReaderGoneError(Exception):
+    """Whoever read stdout has closed it. Not an ``OSError``, which click would turn into exit code 1."""
+
+
 class _Lazy(click.Group):
     """A group whose commands live in modules that are imported when they are named."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -11,6 +11,7 @@ from harness.cli.options import include_path
 from harness.cli.talk import print_json
 from harness.errors import unknown
 from harness.specs.library import Library
+from harness.specs.reading import in_words
 
 
 @click.command("show")
@@ -22,7 +23,7 @@ def show_command(name: str, include_path: tuple[str, ...]) -> int:
         print_json(_record(Path(name)))
         return 0
     library = Library([Path(folder) for folder in include_path])
-    print_json(_card(library, name))
+    print_json(in_words(_card(library, name)))
     return 0
 
 
@@ -37,10 +38,11 @@ def _record(path: Path) -> Any:
 
 
 def _card(library: Library, name: str) -> Any:
-    if name in library.names("methods"):
+    is_file = name.endswith((".yaml", ".yml"))
+    if library.is_method(name) if is_file else name in library.names("methods"):
         found = library.method(name)
         return {**found.spec.model_dump(mode="json"), "file": str(found.code_path)}
-    if name in library.names("tasks"):
+    if is_file or name in library.names("tasks"):
         return library.task(name).model_dump(mode="json", exclude_none=True)
     if name in library.tracks():
         return library.track(name).model_dump(mode="json")

@@ -10,7 +10,7 @@ from harness.cli.options import include_path
 from harness.cli.talk import print_json
 from harness.errors import UserError
 from harness.specs.checking import json_schema
-from harness.specs.library import Library
+from harness.specs.library import FoundMethod, Library
 from harness.specs.resolve import check_names
 from harness.specs.task import TaskSpec
 
@@ -24,26 +24,31 @@ def validate_command(names: tuple[str, ...], include_path: tuple[str, ...]) -> i
 
     library = Library([Path(folder) for folder in include_path])
     add_metric_folders(library.folders("metrics"))
-    methods, tasks = set(library.names("methods")), set(library.names("tasks"))
-    chosen = names or (*sorted(methods), *sorted(tasks))
-    wrong = [error for name in chosen if (error := _check(library, name, methods)) is not None]
+    every = [(name, True) for name in library.names("methods")] + [(name, False) for name in library.names("tasks")]
+    chosen = [(name, None) for name in names] or every
+    wrong = [error for name, is_method in chosen if (error := _check(library, name, is_method)) is not None]
     for error in wrong:
         click.echo(f"harness: {error}", err=True)
     click.echo(f"{len(chosen) - len(wrong)} of {len(chosen)} files are valid", err=True)
     return 2 if wrong else 0
 
 
-def _check(library: Library, name: str, methods: set[str]) -> UserError | None:
-    is_method = name in methods or (name.endswith(".yaml") and Path(name).parent.name == "methods")
+def _check(library: Library, name: str, is_method: bool | None) -> UserError | None:
     try:
-        if is_method:
-            library.method(name)
+        if library.is_method(name) if is_method is None else is_method:
+            _check_uses(library, library.method(name))
         else:
             document, spec = library.task_document(name)
             check_names(library, document, spec)
     except UserError as error:
         return error
     return None
+
+
+def _check_uses(library: Library, found: FoundMethod) -> None:
+    for use, name in found.spec.uses.items():
+        if not (use == "of" and name == "any"):
+            library.method(name, f"uses of method '{found.spec.method}'")
 
 
 @click.command("schema")

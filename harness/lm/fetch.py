@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 from harness.api import Progress, silent
@@ -51,10 +52,15 @@ def fetch(source: ModelSource, progress: Progress = silent) -> Path:
 
 
 def converted_folder(source: ModelSource, gguf_sha256: str) -> Path:
-    """Return where the conversion of a GGUF file with this hash belongs; other bytes or converter, other folder."""
+    """Return where the conversion of a GGUF file with this hash belongs; other bytes or converter, other folder.
+
+    Releases 4 and 5 of transformers have a folder each: 4 reads the rotary settings that 5 writes as if they were not
+    there, without a word.
+    """
     stem = source.path.stem if source.path else source.name
     slug = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
-    digest = hashlib.sha256(gguf_fingerprint(gguf_sha256).encode()).hexdigest()
+    major = version("transformers").split(".")[0]
+    digest = hashlib.sha256(f"{gguf_fingerprint(gguf_sha256)} transformers {major}".encode()).hexdigest()
     return cache_dir() / "models" / f"{slug[:60]}-{digest[:12]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,16 @@ def _pretrained(source: ModelSource, options: LoadOptions, progress: Progress) -
         said = str(error).strip() or type(error).__name__
         raise UserError(f"model '{source.name}' cannot be loaded: {said.splitlines()[0]}") from error
     progress(f"loading {source.name}", 1, 1)
+    _check_rotary(network, source.name)
     return network, tokenizer
+
+
+def _check_rotary(network: PreTrainedModel, name: str) -> None:
+    """Refuse what transformers 4 gets wrong without a word: it ignores the rotary settings that 5 has written."""
+    if version("transformers").startswith("4.") and getattr(network.config, "rope_parameters", None):
+        raise UserError(
+            f"model '{name}' was saved by transformers 5, and transformers 4 misreads it: update transformers."
+        )
 
 
 def _locate(source: ModelSource, progress: Progress) -> tuple[str | Path, dict[str, str]]:

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.metrics.contract import add_metric_folders
 from harness.run.plan import PlannedGroup, Request, make_plan
 from harness.specs.library import Library
-from harness.specs.reading import parse_yaml
+from harness.specs.reading import parse_value
 from harness.specs.resolve import Overrides
 
 if TYPE_CHECKING:
@@ -53,9 +53,12 @@ class Prepared:
         """Run what is not finished yet."""
         # torch and transformers are loaded here and not before: a typing mistake costs no model import.
         from harness.lm.loading import LoadOptions
+        from harness.registry import check_params, method_class
         from harness.run.engine import run
         from harness.tracks.contract import Resources
 
+        for entry in (cell.entry for group in self.groups for cell in group.cells):
+            check_params(entry.found, method_class(entry.found), entry.params)
         given = self.options
         load = LoadOptions(
             device=given.get("device", "auto"),
@@ -87,9 +90,9 @@ def prepare(
     request = Request(
         methods=_names(method, "method"),
         tasks=_names(task, "task"),
-        seeds=tuple(options.get("seeds", ())),
-        derived_seeds=tuple(derived) if derived is not None else None,
-        layers=tuple(options.get("layers", ())),
+        seeds=_numbers(options.get("seeds", ()), "--seeds"),
+        derived_seeds=_numbers(derived, "--derived-seeds") if derived is not None else None,
+        layers=_numbers(options.get("layers", ()), "--layers"),
         overrides=Overrides(options.get("model"), options.get("limit"), task_sets),
         params=params,
         controls=options.get("controls", True),
@@ -136,6 +139,16 @@ def _names(given: str | Sequence[str], what: str) -> tuple[str, ...]:
     return names
 
 
+def _numbers(given: Sequence[int], option: str) -> tuple[int, ...]:
+    """Return seeds or blocks; what is given twice would be the same cell twice."""
+    for i, number in enumerate(given):
+        if number < 0:
+            raise UserError(f"{option}: numbers start from 0, got {number}")
+        if number in given[:i]:
+            raise UserError(f"{option}: {number} is given twice")
+    return tuple(given)
+
+
 def split_sets(sets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
     """Separate ``params.…`` (parameters of methods, as nested values) from keys of the task (as YAML words)."""
     task: dict[str, str] = {}
@@ -150,5 +163,7 @@ def split_sets(sets: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]
         inner = params
         for part in rest[:-1]:
             inner = inner.setdefault(part, {})
-        inner[rest[-1]] = parse_yaml(f"value: {text}", Path(f"--set {key}")).value["value"]
+            if not isinstance(inner, dict):
+                raise UserError(f"--set {key}: '{part}' is given a value of its own as well")
+        inner[rest[-1]] = parse_value(text, f"--set {key}")
     return task, params

@@ -55,6 +55,7 @@ class Recorder:
         self.group, self.track, self.command = group, track, command
         self.started, self.stages = started, stages
         self.metrics = {name: all_metrics()[name] for name in group.task.spec.metrics}
+        self.model, self.data = track.model_part(), track.data_part()
 
     def save(
         self,
@@ -104,14 +105,14 @@ class Recorder:
             seed=cell.seed,
             task=self._task(),
             method=self._method(cell),
-            model=self.track.model_part(),
-            data=self.track.data_part(),
+            model=self.model,
+            data=self.data,
             fit=self._fit(fitted),
             metrics=metrics,
             margins={n: margin_part(m, parts, controls) for n, m in self.metrics.items()} if contestant else {},
             bars={name: met(bar, metrics[name].value) for name, bar in self.group.task.spec.bars.items()},
             details=measured.details if measured else {},
-            warnings=tuple(self.track.warnings(parts)) if measured else (),
+            warnings=tuple(self.track.warnings(parts, contestant)) if measured else (),
             stages=self._stages(fitted),
             provenance=self._provenance(),
         )

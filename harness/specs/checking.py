@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.reading import Document, Key
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,10 +35,34 @@ def _sentence(error: ValidationError, document: Document, model: type[BaseModel]
         return f"{where}: {_unknown_key(key, document, model, what)}"
     if first["type"] == "missing":
         return f"{where}: {what} lacks the key '{name}'."
-    given = _lookup(document.value, key)
-    shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) or given is None else ""
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: '{name}': {message[0].lower()}{message[1:]}{shown}."
+    if first["type"] == "union_tag_not_found":
+        tag = str(first["ctx"]["discriminator"]).strip("'")
+        return f"{where}: {what} lacks the key '{name}.{tag}'."
+    if first["type"] == "union_tag_invalid":
+        return _unknown_tag(first["ctx"], key, document)
+    return f"{where}: '{name}': {_in_words(first['msg'])}{_got(_lookup(document.value, key))}."
+
+
+def _unknown_tag(context: dict[str, Any], key: Key, document: Document) -> str:
+    tag, given = str(context["discriminator"]).strip("'"), str(context["tag"])
+    allowed = [word.strip("'") for word in str(context["expected_tags"]).split(", ")]
+    return str(unknown(".".join(map(str, (*key, tag))), given, allowed, document.where((*key, tag))))
+
+
+def _in_words(message: str) -> str:
+    """Say a message of pydantic in the words of YAML."""
+    plain = message.removeprefix("Value error, ")
+    for theirs, ours in (("valid array", "list"), ("an object", "a mapping"), ("valid dictionary", "mapping")):
+        plain = plain.replace(theirs, ours)
+    plain = re.sub(r"^(?:List|Tuple) should have at least (\d+) item.*", r"must be a list of at least \1", plain)
+    plain = plain.replace("String should match pattern '^[a-z0-9][a-z0-9_]*$'", "must be of a-z, 0-9 and _ alone")
+    return plain[0].lower() + plain[1:]
+
+
+def _got(given: Any) -> str:
+    if isinstance(given, str):
+        return f", got {given!r}"
+    return f", got {json.dumps(given)}" if given is None or isinstance(given, (int, float, bool)) else ""
 
 
 def _unknown_key(key: Key, document: Document, model: type[BaseModel], what: str) -> str:

@@ -18,6 +18,9 @@ from harness.specs.method import MethodSpec, TrackCard, VariantSpec
 from harness.specs.reading import Document, read_yaml
 from harness.specs.task import TaskSpec
 
+# What a folder that the user adds may hold.
+CONTENT = ("methods", "tasks", "metrics")
+
 
 @dataclass(frozen=True)
 class FoundMethod:
@@ -25,7 +28,7 @@ class FoundMethod:
 
     Attributes:
         spec: the checked YAML, a variant merged into what it varies.
-        folder: folder that holds the YAML and the code.
+        folder: folder that holds the code (a variant's YAML may lie elsewhere).
         slug: its name in folders and tables; a plug-in's carries a hash of its path, so two plug-ins never collide.
     """
 
@@ -46,7 +49,9 @@ class Library:
         for folder in include:
             if not folder.is_dir():
                 raise UserError(f"--include-path: '{folder}' is not a folder")
-        self._include = tuple(include)
+            if not any((folder / kind).is_dir() for kind in CONTENT):
+                raise UserError(f"--include-path: '{folder}' holds none of the folders {', '.join(CONTENT)}")
+        self._include = tuple({folder.resolve(): folder for folder in include}.values())
 
     def folders(self, kind: str) -> list[Path]:
         """Return the folders that hold one kind of content, the package's own first."""
@@ -76,6 +81,15 @@ class Library:
             raise unknown(kind[:-1], name, files)
         return files[name]
 
+    def is_method(self, name: str) -> bool:
+        """Return whether a name, or a path of a YAML file, is a method's rather than a task's; raises ``UserError``."""
+        if name.endswith((".yaml", ".yml")):
+            return "method" in read_yaml(Path(name)).value
+        methods, tasks = self.names("methods"), self.names("tasks")
+        if name not in methods and name not in tasks:
+            raise unknown("method or task", name, [*methods, *tasks])
+        return name in methods
+
     def task(self, name: str) -> TaskSpec:
         """Return a task by name or by path of its YAML; raises ``UserError``."""
         return self.task_document(name)[1]
@@ -86,10 +100,11 @@ class Library:
         document = read_yaml(path)
         spec = check(document, TaskSpec, "task")
         _name_is_file(spec.task, "task", document)
-        self._check_task(spec, document)
+        self.check_budget(document, spec)
         return document, spec
 
-    def _check_task(self, spec: TaskSpec, document: Document) -> None:
+    def check_budget(self, document: Document, spec: TaskSpec) -> None:
+        """Check that a task gives every budget key and split its track needs, and no others; raises ``UserError``."""
         card = self.track(spec.track, document.where(("track",)))
         wanted = set(card.test_budget) | (set() if spec.corpus else set(card.fit_budget))
         allowed = wanted | set(card.optional_budget)
@@ -111,30 +126,41 @@ class Library:
 
     def method(self, name: str, where: str = "") -> FoundMethod:
         """Return a method by name or by path of its YAML; raises ``UserError``."""
-        try:
-            path = self._locate("methods", name)
-        except UserError as error:
-            raise UserError(f"{where}: {error}" if where else str(error)) from None
+        return self._read_method(self._named(name, where), ())
+
+    def _read_method(self, path: Path, users: tuple[Path, ...]) -> FoundMethod:
+        """Read a method's YAML; ``users`` are the variants that led here."""
         document = read_yaml(path)
-        is_variant = "variant_of" in document.value
-        spec = self._variant(document) if is_variant else check(document, MethodSpec, "method")
+        if "variant_of" in document.value:
+            return self._variant(document, (*users, path))
+        spec = check(document, MethodSpec, "method")
         _name_is_file(spec.method, "method", document)
-        if not (path.parent / spec.code.partition(":")[0]).is_file():
-            raise UserError(
-                f"{document.where(('code',))}: code file '{spec.code.partition(':')[0]}' is not in {path.parent}"
-            )
+        code = spec.code.partition(":")[0]
+        if not (path.parent / code).is_file():
+            raise UserError(f"{document.where(('code',))}: code file '{code}' is not in {path.parent}")
         return FoundMethod(spec, path.parent, _slug(spec.method, path))
 
-    def _variant(self, document: Document) -> MethodSpec:
+    def _variant(self, document: Document, users: tuple[Path, ...]) -> FoundMethod:
         variant = check(document, VariantSpec, "method")
-        base = self.method(variant.variant_of, document.where(("variant_of",)))
-        if base.folder.resolve() != document.path.parent.resolve() and base.folder != content_folder("methods"):
-            raise UserError(f"{document.where(('variant_of',))}: '{variant.variant_of}' must lie in the same folder")
+        _name_is_file(variant.method, "method", document)
+        where = document.where(("variant_of",))
+        base_path = document.path.with_name(f"{variant.variant_of}.yaml")
+        if not base_path.is_file():
+            base_path = self._named(variant.variant_of, where)
+        if base_path in users:
+            raise UserError(f"{where}: '{variant.variant_of}' is a variant of '{variant.method}' itself")
+        base = self._read_method(base_path, users)
         params = merge_params(base.spec.params, variant.params, document.where(("params",)), variant.variant_of)
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
         if variant.source:
             update["source"] = variant.source
-        return base.spec.model_copy(update=update)
+        return FoundMethod(base.spec.model_copy(update=update), base.folder, _slug(variant.method, document.path))
+
+    def _named(self, name: str, where: str) -> Path:
+        try:
+            return self._locate("methods", name)
+        except UserError as error:
+            raise UserError(f"{where}: {error}" if where else str(error)) from None
 
     def track(self, name: str, where: str = "") -> TrackCard:
         """Return the card of a track; raises ``UserError``."""
@@ -148,17 +174,22 @@ class Library:
         return sorted(path.stem for path in (PACKAGE / "tracks").glob("*.yaml"))
 
 
-def merge_params(base: dict[str, Any], change: dict[str, Any], where: str, method: str) -> dict[str, Any]:
+def merge_params(
+    base: dict[str, Any], change: dict[str, Any], where: str, method: str, inside: str = ""
+) -> dict[str, Any]:
     """Return ``base`` with ``change`` laid over it; a key that ``base`` does not have is an error."""
     result = dict(base)
     for key, value in change.items():
+        name = f"{inside}{key}"
         if key not in base:
             raise UserError(
-                f"{where}: method '{method}' has no parameter '{key}'.{did_you_mean(key, base)} "
+                f"{where}: method '{method}' has no parameter '{name}'.{did_you_mean(key, base)} "
                 f"Allowed: {', '.join(sorted(base)) or '(none)'}."
             )
-        nested = isinstance(base[key], dict) and isinstance(value, dict)
-        result[key] = merge_params(base[key], value, where, method) if nested else value
+        if isinstance(base[key], dict) and not isinstance(value, dict):
+            raise UserError(f"{where}: parameter '{name}' of method '{method}' holds keys, got {value!r}")
+        nested = isinstance(base[key], dict)
+        result[key] = merge_params(base[key], value, where, method, f"{name}.") if nested else value
     return result
 
 

@@ -6,8 +6,10 @@ is a word rather than 10, and dates stay text.
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _BOOL = {"true": True, "false": False}
 _NULL = {"", "null", "~"}
-_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.inf")
+_DIGITS = r"(0|[1-9][0-9]*(_[0-9]+)*)"
+_INT = re.compile(rf"[-+]?{_DIGITS}")
+_FLOAT = re.compile(rf"[-+]?({_DIGITS}(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.inf")
+# Far more than any spec needs, and far less than what overflows the stack of the parser.
+_DEEPEST = 40
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,19 @@ class Document:
         path: the file.
         value: dicts, lists, strings, numbers, booleans and None.
         lines: line (from 1) of every value, by its path of keys and indices.
+        sets: what the command line put in place of values of the file, as ``KEY=VALUE``, by path.
     """
 
     path: Path
     value: dict[str, Any]
     lines: dict[Key, int]
+    sets: Mapping[Key, str] = field(default_factory=dict)
 
     def where(self, key: Key) -> str:
-        """Return ``file:line`` of the value at ``key``, or of its nearest parent that has one."""
+        """Return ``file:line`` of the value at ``key``, or of its nearest parent; ``--set …`` where that decided it."""
+        changed = [word for path, word in self.sets.items() if all(a == b for a, b in zip(path, key, strict=False))]
+        if changed:
+            return " ".join(f"--set {word}" for word in changed)
         for cut in range(len(key), -1, -1):
             if key[:cut] in self.lines:
                 return f"{self.path}:{self.lines[key[:cut]]}"
@@ -61,26 +71,45 @@ def scalar(text: str) -> Any:
     return text
 
 
+def in_words(value: Any) -> Any:
+    """Return plain data as JSON can hold it: a number that is not finite becomes its word, as in a bound of ``inf``."""
+    if isinstance(value, dict):
+        return {key: in_words(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [in_words(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def read_yaml(path: Path) -> Document:
     """Read one mapping from a file; raises ``UserError`` with file and line on anything that is not plain data."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     return parse_yaml(text, path)
+
+
+def parse_value(text: str, where: str) -> Any:
+    """Return what ``text`` would be behind a key in a YAML file; ``where`` is named in errors."""
+    value = parse_yaml(f"value: {text}", Path(where)).value
+    if list(value) != ["value"]:
+        raise UserError(f"{where}: give one value, got several keys")
+    return value["value"]
 
 
 def parse_yaml(text: str, path: Path) -> Document:
     """Parse YAML ``text``; ``path`` is only named in errors."""
     try:
-        _refuse_anchors(text, path)
+        _refuse_more_than_plain_data(text, path)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     lines: dict[Key, int] = {}
     if not isinstance(root, yaml.MappingNode):
         raise UserError(
@@ -89,12 +118,18 @@ def parse_yaml(text: str, path: Path) -> Document:
     return Document(path, _build(root, (), lines, path), lines)
 
 
-def _refuse_anchors(text: str, path: Path) -> None:
+def _refuse_more_than_plain_data(text: str, path: Path) -> None:
+    depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
+        where = f"{path}:{event.start_mark.line + 1}" if event.start_mark else str(path)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise UserError(
-                f"{path}:{event.start_mark.line + 1}: anchors and aliases are not allowed; write the value out"
-            )
+            raise UserError(f"{where}: anchors and aliases are not allowed; write the value out")
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise UserError(f"{where}: YAML tag '{tag}' is not allowed; only plain data is")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise UserError(f"{where}: values are nested more than {_DEEPEST} deep")
 
 
 def _build(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) -> Any:
@@ -103,11 +138,13 @@ def _build(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) -> Any:
         return _mapping(node, key, lines, path)
     if isinstance(node, yaml.SequenceNode):
         return [_build(child, (*key, i), lines, path) for i, child in enumerate(node.value)]
-    _refuse_tag(node, path)
     if not isinstance(node, yaml.ScalarNode):
         raise TypeError(f"YAML has no other kind of node than mapping, sequence and scalar, got {type(node).__name__}")
     text: str = node.value
-    return scalar(text) if not node.style else text
+    try:
+        return scalar(text) if not node.style else text
+    except ValueError:
+        raise UserError(f"{path}:{lines[key]}: a number of {len(text)} digits is too long") from None
 
 
 def _mapping(node: yaml.MappingNode, key: Key, lines: dict[Key, int], path: Path) -> dict[str, Any]:
@@ -123,11 +160,3 @@ def _mapping(node: yaml.MappingNode, key: Key, lines: dict[Key, int], path: Path
         result[name] = _build(child, (*key, name), lines, path)
         lines[(*key, name)] = line
     return result
-
-
-def _refuse_tag(node: yaml.Node, path: Path) -> None:
-    plain = (
-        "tag:yaml.org,2002:" + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")
-    )
-    if node.tag not in set(plain):
-        raise UserError(f"{path}:{node.start_mark.line + 1}: YAML tag '{node.tag}' is not allowed; only plain data is")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, unknown
 from harness.metrics.contract import all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
-from harness.specs.reading import Document, parse_yaml
+from harness.specs.reading import Document, Key, parse_value
 from harness.specs.task import Budget, TaskSpec
 
 Blocks = Callable[[str], int]
@@ -83,7 +82,9 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     theirs = {f"budget.{key}" for key in card.fit_budget} if spec.corpus else set()
     corpus_sets = {key: text for key, text in overrides.sets.items() if key in theirs}
     own_sets = {key: text for key, text in overrides.sets.items() if key not in theirs}
-    spec = _with_sets(spec, document, own_sets)
+    if own_sets:
+        document, spec = _with_sets(document, own_sets)
+        library.check_budget(document, spec)
     spec = spec.model_copy(update={"model": overrides.model}) if overrides.model else spec
     check_names(library, document, spec)
     chosen = _layer(spec, layer, blocks(spec.model), document)
@@ -91,25 +92,24 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     if spec.corpus:
         inner = Overrides(spec.model, overrides.limit, corpus_sets)
         corpus = resolve(library, spec.corpus, inner, chosen, blocks)
-        if corpus.corpus is not None:
-            raise UserError(f"{document.where(('corpus',))}: corpus '{spec.corpus}' has a corpus itself; name that one.")
     return ResolvedTask(spec, chosen, overrides.limit, corpus)
 
 
-def _with_sets(spec: TaskSpec, document: Document, sets: Mapping[str, str]) -> TaskSpec:
-    if not sets:
-        return spec
+def _with_sets(document: Document, sets: Mapping[str, str]) -> tuple[Document, TaskSpec]:
     value = copy.deepcopy(document.value)
     for key, text in sets.items():
         *parents, last = key.split(".")
+        if key in ("task", "version"):
+            raise UserError(f"--set {key}: it names the task and cannot be changed for one call")
         inner = value
         for parent in parents:
             inner = inner.setdefault(parent, {})
             if not isinstance(inner, dict):
                 raise UserError(f"--set {key}: '{parent}' holds a value, not keys")
-        inner[last] = parse_yaml(f"value: {text}", Path(f"--set {key}")).value["value"]
-    words = " ".join(f"{key}={text}" for key, text in sets.items())
-    return check(Document(Path(f"--set {words}"), value, {}), TaskSpec, "task")
+        inner[last] = parse_value(text, f"--set {key}")
+    words: dict[Key, str] = {tuple(key.split(".")): f"{key}={text}" for key, text in sets.items()}
+    changed = Document(document.path, value, document.lines, words)
+    return changed, check(changed, TaskSpec, "task")
 
 
 def _layer(spec: TaskSpec, layer: int | None, blocks: int, document: Document) -> int:
@@ -135,8 +135,16 @@ def check_names(library: Library, document: Document, spec: TaskSpec) -> None:
     for role in ("ceiling", "floor", "derived"):
         for name in getattr(spec.controls, role):
             _check_control(library, document, spec, role, name)
-    if spec.corpus and spec.corpus not in library.names("tasks"):
-        raise unknown("task", spec.corpus, library.names("tasks"), document.where(("corpus",)))
+    if spec.corpus:
+        _check_corpus(library, spec.corpus, document.where(("corpus",)))
+
+
+def _check_corpus(library: Library, name: str, where: str) -> None:
+    if name not in library.names("tasks"):
+        raise unknown("task", name, library.names("tasks"), where)
+    further = library.task(name).corpus
+    if further is not None:
+        raise UserError(f"{where}: corpus '{name}' has the corpus '{further}' itself; name that one.")
 
 
 def _check_control(library: Library, document: Document, spec: TaskSpec, role: str, name: str) -> None:

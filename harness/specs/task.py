@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+def _each_once(values: T) -> T:
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is listed twice")
+    return values
+
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 Role = Literal["ceiling", "floor", "derived"]
+Names = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+# What every library that is seeded takes.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Level = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
@@ -87,7 +101,7 @@ class GymData(_Data):
     source: Literal["reasoning_gym"]
     name: str = Field(description="generator, e.g. gsm_symbolic")
     size: Count = Field(description="how many problems to generate")
-    seed: int = Field(default=0, description="seed of the generator")
+    seed: Seed = Field(default=0, description="seed of the generator")
     options: dict[str, Any] = Field(default_factory=dict, description="the generator's own settings")
     splits: Splits
 
@@ -160,24 +174,29 @@ class Budget(Strict):
 class Bar(Strict):
     """A level to be met, shown as met or missed."""
 
-    min: float | None = None
-    max: float | None = None
+    min: Level | None = None
+    max: Level | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> Bar:
+    def _can_be_met(self) -> Bar:
         if self.min is None and self.max is None:
             raise ValueError("a bar needs 'min', 'max' or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no value can be at least {self.min:g} and at most {self.max:g}")
         return self
 
 
 class Controls(Strict):
     """The nulls the task demands."""
 
-    ceiling: tuple[str, ...] = Field(default=(), description="shown, never subtracted")
-    floor: tuple[str, ...] = Field(
-        default=(), description="margins are taken over the best of these and the derived ones"
-    )
-    derived: tuple[str, ...] = Field(default=(), description="built from each method and seed")
+    ceiling: Names = Field(default=(), description="shown, never subtracted")
+    floor: Names = Field(default=(), description="margins are taken over the best of these and the derived ones")
+    derived: Names = Field(default=(), description="built from each method and seed")
+
+    @model_validator(mode="after")
+    def _one_role_each(self) -> Controls:
+        _each_once((*self.ceiling, *self.floor, *self.derived))
+        return self
 
     def role(self, name: str) -> Role | None:
         """Return the role a control plays here, or None."""
@@ -201,7 +220,7 @@ class TaskSpec(Strict):
     site: Site
     mask: Mask = Mask()
     budget: Budget
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_each_once)]
     controls: Controls = Controls()
     bars: dict[str, Bar] = Field(default_factory=dict)
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_each_once)] = (0, 1, 2)

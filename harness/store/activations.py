@@ -88,15 +88,9 @@ def missing_shards(folder: Path, plan: str, count: int) -> list[int]:
 
 def finish(folder: Path, plan: str, count: int) -> StoredActivations:
     """Write the manifest over ``count`` whole shards and open the folder."""
-    rows, digests = [], []
-    for index in range(count):
-        digest = _check(shard_path(folder, index), plan)
-        if digest is None:
-            raise RuntimeError(f"shard {shard_path(folder, index)} was altered while its folder was being finished")
-        rows.append(int(_mapped(shard_path(folder, index))[1].shape[0]))
-        digests.append(digest)
-    x_ND = _mapped(shard_path(folder, 0))[0]
-    manifest = Manifest(plan, int(x_ND.shape[1]), str(x_ND.dtype).removeprefix("torch."), tuple(rows), tuple(digests))
+    manifest = _describe(folder, plan, count)
+    if manifest is None:
+        raise RuntimeError(f"a shard of {folder} was altered while the folder was being finished")
     write_text(folder / "manifest.json", json.dumps(asdict(manifest), indent=1) + "\n")
     return StoredActivations(folder, manifest)
 
@@ -108,8 +102,26 @@ def open_activations(folder: Path) -> StoredActivations | None:
         manifest = Manifest(**{**value, "rows": tuple(value["rows"]), "sha256": tuple(value["sha256"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    found = (_check(shard_path(folder, i), manifest.plan) for i in range(len(manifest.rows)))
-    return StoredActivations(folder, manifest) if tuple(found) == manifest.sha256 else None
+    # Compared as a whole: a manifest with a wrong number of rows would hand out wrong rows.
+    same = manifest == _describe(folder, manifest.plan, len(manifest.rows))
+    return StoredActivations(folder, manifest) if same else None
+
+
+def _describe(folder: Path, plan: str, count: int) -> Manifest | None:
+    """Return the manifest that fits the first ``count`` shards, or None where one of them is not whole."""
+    rows, digests, forms = [], [], set()
+    for index in range(count):
+        digest = _check(shard_path(folder, index), plan)
+        if digest is None:
+            return None
+        x_ND, _ = _mapped(shard_path(folder, index))
+        rows.append(int(x_ND.shape[0]))
+        digests.append(digest)
+        forms.add((int(x_ND.shape[1]), str(x_ND.dtype).removeprefix("torch.")))
+    if len(forms) != 1:
+        return None
+    width, dtype = forms.pop()
+    return Manifest(plan, width, dtype, tuple(rows), tuple(digests))
 
 
 def _mapped(path: Path) -> tuple[Tensor, Tensor]:
@@ -130,7 +142,8 @@ def _check(path: Path, plan: str) -> str | None:
 
 
 def _digest(x_ND: Tensor, doc_N: Tensor) -> str:
-    digest = hashlib.sha256(f"{x_ND.dtype}{tuple(x_ND.shape)}".encode())
+    digest = hashlib.sha256()
     for tensor in (x_ND, doc_N):
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(memoryview(tensor.contiguous().view(torch.uint8).numpy()))  # type: ignore[arg-type]
     return digest.hexdigest()

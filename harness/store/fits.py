@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,10 @@ def save_fit(folder: Path, fingerprint: str, state: Mapping[str, Tensor], card: 
     if state:
         write_bytes(path, save(dict(state)))
     digest = sha256_file(path) if state else None
-    write_text(folder / fingerprint / "fit.json", json.dumps({"sha256": digest, **asdict(card)}, indent=1) + "\n")
+    # JSON has no NaN: null stands for a number that is not finite.
+    summary = {name: value if math.isfinite(value) else None for name, value in card.summary.items()}
+    text = json.dumps({"sha256": digest, **asdict(card), "summary": summary}, indent=1, allow_nan=False)
+    write_text(folder / fingerprint / "fit.json", text + "\n")
 
 
 def load_fit(folder: Path, fingerprint: str) -> tuple[dict[str, Tensor], FitCard] | None:
@@ -40,10 +44,11 @@ def load_fit(folder: Path, fingerprint: str) -> tuple[dict[str, Tensor], FitCard
     try:
         value = json.loads((base / "fit.json").read_text(encoding="utf-8"))
         digest = value.pop("sha256")
-        card = FitCard(**value)
+        summary = {name: math.nan if number is None else number for name, number in value["summary"].items()}
+        card = FitCard(**{**value, "summary": summary})
         path = base / "state.safetensors"
         if digest is None:
             return {}, card
         return (load_file(path), card) if sha256_file(path) == digest else None
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.metrics.contract import Array, Parts
+from harness.specs.reading import in_words
 from harness.specs.record import SCHEMA, Record
 from harness.store.files import sha256_file, write_atomic, write_text
 
@@ -64,13 +66,25 @@ def record_path(folder: Path, record: Record) -> Path:
 
 def save_record(folder: Path, record: Record, parts: Parts) -> StoredRecord:
     """Write the parts, then the record that names their hash; a kill in between leaves no record."""
-    path = record_path(folder, record)
+    path, record = record_path(folder, record), _finite(record)
     if parts:
         table = path.with_suffix(".npz")
         write_atomic(table, lambda stream: stream.write(_pack(parts)))
         record = record.model_copy(update={"parts": table.name, "parts_sha256": sha256_file(table)})
-    write_text(path, record.model_dump_json(indent=1) + "\n")
-    return StoredRecord(record, path)
+    text = record.model_dump_json(indent=1)
+    write_text(path, text + "\n")
+    return StoredRecord(Record.model_validate_json(text), path)
+
+
+def _finite(record: Record) -> Record:
+    """Return the record as JSON can hold it: what is not a finite number is left out, and a warning names it."""
+    numbers = {"fit": record.fit, "details": record.details}
+    lost = [f"{part}.{name}" for part, held in numbers.items() for name in held if not math.isfinite(held[name])]
+    kept = {part: {k: v for k, v in held.items() if math.isfinite(v)} for part, held in numbers.items()}
+    warnings = (*record.warnings, f"left out, not finite: {', '.join(lost)}") if lost else record.warnings
+    task = record.task.model_copy(update={"spec": in_words(record.task.spec)})
+    method = record.method.model_copy(update={"params": in_words(record.method.params)})
+    return record.model_copy(update={**kept, "warnings": warnings, "task": task, "method": method})
 
 
 def _pack(parts: Parts) -> bytes:

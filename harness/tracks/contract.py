@@ -95,8 +95,8 @@ class Track(ABC):
         """Add the contributions of all units up: ``(parts, details)``."""
 
     @abstractmethod
-    def warnings(self, parts: Parts) -> list[str]:
-        """Return what a reader of the cell should know."""
+    def warnings(self, parts: Parts, contestant: bool) -> list[str]:
+        """Return what a reader of the cell should know; a control is not held to the budget of a contestant."""
 
     @abstractmethod
     def model_device(self) -> str:

@@ -187,11 +187,11 @@ class Reconstruction(Track):
         keep = self.group.parts | {"n"}
         return {name: value for name, value in parts.items() if name in keep}, details
 
-    def warnings(self, parts: Parts) -> list[str]:
-        """Say what fell short of the budget and whether L0 missed its target."""
+    def warnings(self, parts: Parts, contestant: bool) -> list[str]:
+        """Say what fell short of the budget and whether a contestant's L0 missed its target."""
         notes = list(self.site.notes())
         target, l0 = self.task.budget.l0, parts.get("l0")
-        if target and l0 is not None:
+        if contestant and target and l0 is not None:
             reached = float(l0.sum() / parts["n"].sum())
             if abs(reached - target) > 0.05 * target:
                 notes.append(f"L0 is {reached:.1f}, more than 5 % from the task's {target}: compare at matched L0 only")
