@@ -49,7 +49,13 @@ def test_seeds_are_pooled_with_a_crossed_interval_and_one_seed_with_a_bootstrap(
     assert row(table, "topk").scores["fvu"].value == pytest.approx(np.mean(list(by_seed.values())), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["fvu", "kl_splice", "agree1", "dead_frac"])
+def test_counts_of_the_code_take_no_margin(board: Board) -> None:
+    scores = row(board.tables[0], "topk").scores
+    assert scores["dead_frac"].margin is None
+    assert scores["l0"].margin is None
+
+
+@pytest.mark.parametrize("name", ["fvu", "kl_splice", "agree1"])
 def test_margins_are_those_of_stats_over_floors_and_own_derived_controls(folder: Path, board: Board, name: str) -> None:
     nulls = {
         label: stored_parts(folder, "gsm_symbolic", method, of)

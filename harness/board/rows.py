@@ -70,7 +70,7 @@ class Score:
         how: what kind of interval ``lo`` and ``hi`` are.
         reason: why the value or the interval is missing, or why another interval than usual was taken.
         by_seed: the value of each seed.
-        margin: None for controls and for metrics that are targets.
+        margin: None for controls and for metrics that take no margin (targets, counts of the code).
         rank: None where the row or the metric is not ranked; methods that cannot be told apart share one.
         tied: whether another row has the same rank.
         bar: whether the task's bar is met; None where there is no bar or no value.

@@ -104,9 +104,10 @@ Scores = dict[tuple[str, str, str], dict[str, Score]]
 def _add_margins(entries: Sequence[Entry], columns: Sequence[Column], scores: Scores) -> None:
     for entry in entries:
         for column in columns:
-            if entry.role is None and entry.measured and column.direction != "target":
+            metric = get_metric(column.name)
+            if entry.role is None and entry.measured and metric.margin:
                 own = scores[entry.key]
-                found = margin_over(get_metric(column.name), entry, entries)
+                found = margin_over(metric, entry, entries)
                 own[column.name] = replace(own[column.name], margin=found)
 
 

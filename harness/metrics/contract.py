@@ -47,6 +47,8 @@ class Metric:
         null: the value of a trivial method, in words.
         needs: names of the parts it reads.
         tracks: tracks whose parts it can read.
+        margin: whether a margin over controls says anything; not for a count of the code, at which a control that
+            explains nothing can be perfect.
         summary: one sentence for listings.
         value: the function.
     """
@@ -60,6 +62,7 @@ class Metric:
     null: str
     needs: tuple[str, ...]
     tracks: tuple[str, ...]
+    margin: bool
     summary: str
     value: Value
 
@@ -99,6 +102,7 @@ def metric(
     source: str,
     null: str,
     interval: Interval = "clusters",
+    margin: bool = True,
     version: int = 1,
 ) -> Callable[[Value], Value]:
     """Register a function as the metric of its name; the docstring's first line becomes the summary."""
@@ -109,8 +113,9 @@ def metric(
             first, second = _REGISTRY[name].value.__module__, value.__module__
             raise ValueError(f"metric '{name}' is defined twice: in {first} and {second}")
         summary = (value.__doc__ or "").strip().split("\n")[0]
+        held = margin and direction != "target"
         _REGISTRY[name] = Metric(
-            name, unit, direction, version, source, interval, null, needs, tracks, summary, value
+            name, unit, direction, version, source, interval, null, needs, tracks, held, summary, value
         )  # fmt: skip
         return value
 

@@ -47,6 +47,7 @@ def l0(parts: Parts, w: Array) -> Array:
     tracks=RECONSTRUCTION,
     source="ours",
     null="exactly k active latents: 1 or 0",
+    margin=False,
 )
 def l0_in_band(parts: Parts, w: Array) -> Array:
     """Share of tokens whose number of active latents lies in the task's band.
@@ -63,6 +64,7 @@ def l0_in_band(parts: Parts, w: Array) -> Array:
     tracks=RECONSTRUCTION,
     source="standard, with codes folded by the norms of their directions; SAEBench sums raw codes",
     null="zero reconstruction: 0",
+    margin=False,
 )
 def l1(parts: Parts, w: Array) -> Array:
     """Mean sum of folded codes of a token; unchanged when a direction grows and its code shrinks by the same factor.
@@ -93,6 +95,7 @@ def _same(w: Array, value: float) -> Array:
     source="ours: silent on all of the density tokens; TopK paper, arXiv 2406.04093, waits for 10M tokens",
     null="random_dictionary: about 0",
     interval="seeds",
+    margin=False,
 )
 def dead_frac(parts: Parts, w: Array) -> Array:
     """Share of latents that never fire; falls with the number of tokens, so compare at equal ``n_density`` only.
@@ -110,6 +113,7 @@ def dead_frac(parts: Parts, w: Array) -> Array:
     source="ours: density above 0.1",
     null="untrained ReLU dictionary: about 1 (density about .5)",
     interval="seeds",
+    margin=False,
 )
 def dense_frac(parts: Parts, w: Array) -> Array:
     """Share of latents that fire on more than a tenth of the tokens.
@@ -135,6 +139,7 @@ def _entropy(parts: Parts) -> float:
     source="ours: Shannon entropy of the densities over its maximum",
     null="all latents equally often: 1; one living latent: 0",
     interval="seeds",
+    margin=False,
 )
 def density_entropy(parts: Parts, w: Array) -> Array:
     """How evenly the latents are used, from 0 (one fires) to 1 (all fire equally often).
@@ -156,6 +161,7 @@ def density_entropy(parts: Parts, w: Array) -> Array:
     source="ours: exponential of the Shannon entropy of the densities",
     null="all latents equally often: F; one living latent: 1",
     interval="seeds",
+    margin=False,
 )
 def n_effective(parts: Parts, w: Array) -> Array:
     """Number of equally used latents that would be as evenly used as these.

@@ -202,7 +202,7 @@ class _CellBuilder:
             self._cell(entry, seed)
             for entry in entries
             if not entry.found.spec.derived
-            for seed in (seeds if entry.found.spec.seeded else seeds[:1])
+            for seed in (seeds if self._varies(entry.found) else seeds[:1])
         ]
         chosen = request.derived_seeds if request.derived_seeds is not None else seeds
         derived = [
@@ -220,11 +220,16 @@ class _CellBuilder:
             for use, method in entry.found.spec.uses.items()
         }
         identity = method_identity(entry.found, entry.params, {use: cell.identity for use, cell in uses.items()})
-        # An unseeded method is the same whatever seed the user starts from.
-        seed = seed if entry.found.spec.seeded else 0
+        # What no seed changes is the same cell whatever seed the user starts from.
+        seed = seed if of is not None or self._varies(entry.found) else 0
         fit = fit_key(self.task.fit, self.origin, identity, seed)
         key = digest([self.table, identity, seed, self.measure, entry.role])
         return Cell(entry, seed, key, fit, identity, uses)
+
+    def _varies(self, found: FoundMethod) -> bool:
+        """Return whether another seed gives another fit, of the method itself or of one it uses."""
+        used = [name for name in found.spec.uses.values() if name != "any"]
+        return found.spec.seeded or any(self.library.method(name).spec.seeded for name in used)
 
     def _used(self, name: str, seed: int, user: Entry) -> Cell:
         """Return the cell of a method that another is built on; it is fitted, not measured."""

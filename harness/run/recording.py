@@ -204,8 +204,8 @@ def metric_part(metric: Metric, parts: Parts, failure: str | None) -> MetricPart
 
 def margin_part(metric: Metric, parts: Parts, controls: Mapping[str, list[Parts]]) -> MarginPart:
     """Return how far a cell is ahead of its best matched control, or null with the reason."""
-    if metric.direction == "target":
-        return MarginPart(control=None, value=None, reason="the metric has a target, not a better direction")
+    if not metric.margin:
+        return MarginPart(control=None, value=None, reason="a target or a count of the code has no margin")
     if not controls:
         return MarginPart(control=None, value=None, reason="no control was run")
     found = margin(metric, [parts], controls)

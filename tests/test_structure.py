@@ -1,0 +1,46 @@
+"""What the layers promise, checked on the source and on a started interpreter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.content import PACKAGE
+from harness.specs.library import Library
+
+
+def constants(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def test_the_engine_names_no_method_and_no_task() -> None:
+    library = Library()
+    names = {*library.names("methods"), *library.names("tasks")}
+    assert len(names) > 10
+    found = {
+        f"{path.relative_to(PACKAGE)}: {text}"
+        for path in PACKAGE.rglob("*.py")
+        if path.parent.name not in ("methods", "tasks")
+        for text in constants(path)
+        if text in names
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["harness.board.pages", "harness.board.table", "harness.run.plan", "harness.cli.listing", "harness.lm.facts"]
+)
+def test_publishing_and_planning_never_import_torch(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_content_folders_have_no_init_file() -> None:
+    root = PACKAGE.parent
+    assert not [name for name in ("methods", "tasks", "reports") if (root / name / "__init__.py").exists()]
