@@ -17,20 +17,18 @@ from harness.training.rules import UnitRows
 from harness.training.threshold import MovingThreshold, calibrate, checked
 
 
-@dataclass(frozen=True)
-class Params:
-    """Parameters of ``batchtopk``; k is the task's target L0."""
-
-    optim: Optim
-    """optimiser"""
-    aux: AuxK
-    """revival of dead latents"""
-
-
 class BatchTopK(Autoencoder):
     """Training keeps the ``l0 * B`` largest of a batch; inference keeps what exceeds one threshold, set on ``val``."""
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """Parameters of ``batchtopk``; k is the task's target L0."""
+
+        optim: Optim
+        """optimiser"""
+        aux: AuxK
+        """revival of dead latents"""
+
     threshold: Tensor
 
     def __init__(self, params: Params, setting: Setting) -> None:
@@ -38,6 +36,11 @@ class BatchTopK(Autoencoder):
         self.params = params
         self.moving = MovingThreshold()
         self.register_buffer("threshold", torch.tensor(torch.nan))
+
+    def begin(self, train: Train) -> Sequence[Rule]:
+        """Watch for dead latents; keep decoder rows at norm 1."""
+        self.revival = Revival(self.params.aux, self)
+        return (UnitRows(self.W_dec),)
 
     def code(self, pre_NF: Tensor) -> Tensor:
         """Return pre-activations above the threshold, else 0."""
@@ -52,11 +55,6 @@ class BatchTopK(Autoencoder):
         active, value_E, xhat_BD = self.reconstruct(x_BD, self.select)
         self.moving.see(float(value_E.detach().min()), moment.steps)
         return squared_error(x_BD, xhat_BD) + self.revival.loss(active, value_E, x_BD, xhat_BD, moment)
-
-    def rules(self) -> Sequence[Rule]:
-        """Keep decoder rows at norm 1."""
-        self.revival = Revival(self.params.aux, self)
-        return (UnitRows(self.W_dec),)
 
     def finish(self, train: Train) -> None:
         """Set the threshold that gives ``l0`` on ``val``."""

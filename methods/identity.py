@@ -10,15 +10,12 @@ from torch import Tensor
 from harness.api import Dictionary, Setting, Train
 
 
-@dataclass(frozen=True)
-class Params:
-    """``identity`` has no parameters."""
-
-
 class Identity(Dictionary):
     """``f = x`` (signed, raw units), so L0 is the width."""
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """``identity`` has no parameters."""
 
     def __init__(self, params: Params, setting: Setting) -> None:
         super().__init__()

@@ -10,15 +10,13 @@ from torch import Tensor
 from harness.api import Dictionary, Setting, Train
 
 
-@dataclass(frozen=True)
-class Params:
-    """``mean_only`` has no parameters."""
-
-
 class MeanOnly(Dictionary):
     """One latent that never fires, so that L0 is 0 and whatever expects a latent finds one."""
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """``mean_only`` has no parameters."""
+
     mean: Tensor
 
     def __init__(self, params: Params, setting: Setting) -> None:

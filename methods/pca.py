@@ -10,15 +10,13 @@ from torch import Tensor
 from harness.api import Dictionary, Setting, Train
 
 
-@dataclass(frozen=True)
-class Params:
-    """``pca`` has no parameters; the number of components is the task's target L0."""
-
-
 class PCA(Dictionary):
     """Signed projections on the leading principal components about the train mean, in raw units."""
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """``pca`` has no parameters; the number of components is the task's target L0."""
+
     mean: Tensor
     components: Tensor
 

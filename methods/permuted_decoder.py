@@ -15,18 +15,16 @@ from harness.api import Dictionary, Setting, Train
 from harness.training.loop import stream
 
 
-@dataclass(frozen=True)
-class Params:
-    """``permuted_decoder`` has no parameters."""
-
-
 class PermutedDecoder(Dictionary):
     """The dictionary ``of`` with latent ``f`` given the decoder row of another latent; biases stay.
 
     Permuting codes before ``decode`` permutes rows, so any dictionary will do. No latent keeps its own row.
     """
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """``permuted_decoder`` has no parameters."""
+
     source: Tensor
 
     def __init__(self, params: Params, setting: Setting) -> None:

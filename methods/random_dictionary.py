@@ -13,21 +13,19 @@ from harness.training.loop import stream
 from harness.training.threshold import calibrate, checked
 
 
-@dataclass(frozen=True)
-class Params:
-    """Parameters of ``random_dictionary``."""
-
-    rows: int
-    """rows of the train split, at most, that set threshold and scalar"""
-
-
 class RandomDictionary(Dictionary):
     """``f = ReLU((x - mean) W^T - tau)`` on Gaussian unit rows, ``xhat = mean + c f W``; codes are in raw units.
 
     ``tau`` gives the target L0 and ``c`` is the least-squares scalar, both on the train split.
     """
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """Parameters of ``random_dictionary``."""
+
+        rows: int
+        """rows of the train split, at most, that set threshold and scalar"""
+
     mean: Tensor
     rows: Tensor
     tau: Tensor
@@ -48,7 +46,7 @@ class RandomDictionary(Dictionary):
         """Set mean, threshold and scalar."""
         self.to(train.device)
         self.mean.copy_(train.x.mean())
-        chunks = [x_ND.to(train.device) for x_ND in self._sample(train.x).split(2048)]
+        chunks = [x_ND.to(train.device) for x_ND in torch.split(self._sample(train.x), 2048)]
         self.tau.fill_(calibrate(map(self._project, chunks), self.setting.l0, sum(map(len, chunks))))
         hit = power = 0.0
         for x_ND in chunks:

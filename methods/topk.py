@@ -15,24 +15,26 @@ from harness.training.loop import Moment, Optim, Rule
 from harness.training.rules import UnitRows
 
 
-@dataclass(frozen=True)
-class Params:
-    """Parameters of ``topk``; k is the task's target L0."""
-
-    optim: Optim
-    """optimiser"""
-    aux: AuxK
-    """revival of dead latents"""
-
-
 class TopK(Autoencoder):
     """``f`` keeps the ``l0`` largest ReLU pre-activations of each token, in training and at inference alike."""
 
-    Params = Params
+    @dataclass(frozen=True)
+    class Params:
+        """Parameters of ``topk``; k is the task's target L0."""
+
+        optim: Optim
+        """optimiser"""
+        aux: AuxK
+        """revival of dead latents"""
 
     def __init__(self, params: Params, setting: Setting) -> None:
         super().__init__(setting, params.optim)
         self.params = params
+
+    def begin(self, train: Train) -> Sequence[Rule]:
+        """Watch for dead latents; keep decoder rows at norm 1."""
+        self.revival = Revival(self.params.aux, self)
+        return (UnitRows(self.W_dec),)
 
     def code(self, pre_NF: Tensor) -> Tensor:
         """Return the ``l0`` largest of each row, clipped at 0."""
@@ -47,11 +49,6 @@ class TopK(Autoencoder):
         """Return squared error plus the revival of dead latents."""
         active, value_E, xhat_BD = self.reconstruct(x_BD, self.select)
         return squared_error(x_BD, xhat_BD) + self.revival.loss(active, value_E, x_BD, xhat_BD, moment)
-
-    def rules(self) -> Sequence[Rule]:
-        """Keep decoder rows at norm 1."""
-        self.revival = Revival(self.params.aux, self)
-        return (UnitRows(self.W_dec),)
 
     def finish(self, train: Train) -> None:
         """Record how many latents were dead at the end of training."""

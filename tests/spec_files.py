@@ -93,7 +93,9 @@ def write_content(
     return folder
 
 
-def library_of(folder: Path, tasks: Mapping[str, str] | None = None, methods: Mapping[str, str] | None = None) -> Library:
+def library_of(
+    folder: Path, tasks: Mapping[str, str] | None = None, methods: Mapping[str, str] | None = None
+) -> Library:
     """Return a library that holds these files besides the package's own."""
     return Library([write_content(folder, tasks, methods)])
 

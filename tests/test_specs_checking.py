@@ -53,7 +53,7 @@ UNKNOWN_KEYS = [
     ("path:", "paht:", "paht", "path", "in 'data'"),
     ("train: 0.5", "trian: 0.5", "trian", "train", "in 'data.splits'"),
     ("depth:", "dept:", "dept", "depth", "in 'site'"),
-    ("l0: 4", "lo: 4", "lo", "l0", "in 'budget'"),
+    ("latents:", "latent:", "latent", "latents", "in 'budget'"),
     ("floor:", "flor:", "flor", "floor", "in 'controls'"),
     ("{max: 0.5}", "{maxi: 0.5}", "maxi", "max", "in 'bars.fvu'"),
     ("train: 0.5", "train: {split: all, shar: 0.5}", "shar", "share", "in 'data.splits.train'"),
@@ -167,9 +167,7 @@ def test_a_method_file_is_as_strict_as_a_task() -> None:
     with pytest.raises(UserError, match=r"^nought\.yaml:4: 'code': string should match pattern"):
         read(edit(METHOD, ("nought.py:Nought", "../nought.py:Nought")))
     with pytest.raises(UserError, match=r"unknown key 'kind' in a method"):
-        check(
-            parse_yaml("method: a\nvariant_of: b\ntitle: A\nkind: dictionary", Path("a.yaml")), VariantSpec, "method"
-        )
+        check(parse_yaml("method: a\nvariant_of: b\ntitle: A\nkind: dictionary", Path("a.yaml")), VariantSpec, "method")
 
 
 def test_the_schema_for_editors_is_the_one_the_specs_give() -> None:

@@ -39,7 +39,9 @@ def test_a_word_is_a_number_a_truth_value_or_nothing(word: str, meaning: Any) ->
 WORDS = ["no", "on", "off", "yes", "y", "True", "NULL", "012", "-012", "00", "01.5", "1_", "_1", "1__0", "0x1f", "0b1"]
 
 
-@pytest.mark.parametrize("word", [*WORDS, "0o7", "1:30", "2024-01-01", "2024-01-01 10:00:00", ".nan", "1.2.3", "1e", "٣"])
+@pytest.mark.parametrize(
+    "word", [*WORDS, "0o7", "1:30", "2024-01-01", "2024-01-01 10:00:00", ".nan", "1.2.3", "1e", "٣"]
+)
 def test_what_other_readers_turn_into_something_else_stays_a_word(word: str) -> None:
     assert value(f"key: {word}") == {"key": word}
 
@@ -60,7 +62,9 @@ def test_a_duplicate_key_is_named_with_both_lines() -> None:
         value("{1: a, '1': b}")
 
 
-@pytest.mark.parametrize("text", ["a: 1\nb: &x 2", "a: 1\nb: *x", "a: 1\nb: &x [1]", "a: 1\nb: &x {c: 1}", "a: 1\n&x b: 2"])
+@pytest.mark.parametrize(
+    "text", ["a: 1\nb: &x 2", "a: 1\nb: *x", "a: 1\nb: &x [1]", "a: 1\nb: &x {c: 1}", "a: 1\n&x b: 2"]
+)
 def test_anchors_and_aliases_are_refused_with_their_line(text: str) -> None:
     with pytest.raises(UserError, match=r"^some\.yaml:2: anchors and aliases are not allowed"):
         value(text)
@@ -139,7 +143,8 @@ def test_what_the_command_line_put_there_is_named_instead_of_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meaning"), [("3", 3), ("[1, a]", [1, "a"]), ("{a: 1}", {"a": 1}), ("", None), ("'3'", "3"), ("a b", "a b")]
+    ("text", "meaning"),
+    [("3", 3), ("[1, a]", [1, "a"]), ("{a: 1}", {"a": 1}), ("", None), ("'3'", "3"), ("a b", "a b")],
 )
 def test_a_value_of_the_command_line_is_what_it_would_be_in_a_file(text: str, meaning: Any) -> None:
     assert parse_value(text, "--set x") == meaning
@@ -147,7 +152,7 @@ def test_a_value_of_the_command_line_is_what_it_would_be_in_a_file(text: str, me
 
 @pytest.mark.parametrize("text", ["1\nb: 2", "a: b", "[1", "&x 1", "!!str 1"])
 def test_a_value_of_the_command_line_is_one_plain_value(text: str) -> None:
-    with pytest.raises(UserError, match="^--set x"):
+    with pytest.raises(UserError, match=r"^--set x"):
         parse_value(text, "--set x")
 
 

@@ -24,12 +24,15 @@ def leaderboard_command(
     from harness.board.publish import publish
     from harness.metrics.contract import add_metric_folders
     from harness.specs.library import Library
+    from harness.store.files import output_folder
 
     add_metric_folders(Library([Path(name) for name in include_path]).folders("metrics"))
+    output_folder(Path(folder), "FOLDER")
     for run in runs:
         copies = publish(folder_of(run), Path(folder))
         click.echo(f"{len(copies)} records of {run} published into {folder}", err=True)
     source = folder_of(folder)
-    for path in write_pages(load_board(source), Path(output_path) if output_path else source):
+    target = output_folder(Path(output_path), "--output-path") if output_path else source
+    for path in write_pages(load_board(source), target):
         click.echo(path)
     return 0

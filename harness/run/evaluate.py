@@ -14,6 +14,7 @@ from harness.run.plan import PlannedGroup, Request, make_plan
 from harness.specs.library import Library
 from harness.specs.reading import parse_value
 from harness.specs.resolve import Overrides
+from harness.store.files import output_folder
 
 if TYPE_CHECKING:
     from harness.run.engine import Outcome
@@ -100,7 +101,9 @@ def prepare(
         dtype=dtype,
         data_dir=Path(data_dir) if data_dir is not None else None,
     )
-    return Prepared(make_plan(library, request), options, Path(output_path))
+    folder = output_folder(Path(output_path), "--output-path")
+    output_folder(cache_dir(), "HARNESS_CACHE")
+    return Prepared(make_plan(library, request), options, folder)
 
 
 def evaluate(

@@ -93,7 +93,11 @@ def read_yaml(path: Path) -> Document:
 
 def parse_value(text: str, where: str) -> Any:
     """Return what ``text`` would be behind a key in a YAML file; ``where`` is named in errors."""
-    value = parse_yaml(f"value: {text}", Path(where)).value
+    try:
+        value = parse_yaml(f"value: {text}", Path(where)).value
+    except UserError as error:
+        # There is no file, so a line would mislead.
+        raise UserError(re.sub(r":\d+:", ":", str(error), count=1)) from None
     if list(value) != ["value"]:
         raise UserError(f"{where}: give one value, got several keys")
     return value["value"]

@@ -107,6 +107,9 @@ def _with_sets(document: Document, sets: Mapping[str, str]) -> tuple[Document, T
             if not isinstance(inner, dict):
                 raise UserError(f"--set {key}: '{parent}' holds a value, not keys")
         inner[last] = parse_value(text, f"--set {key}")
+    if "metrics" in sets and "bars" not in sets and isinstance(value["metrics"], list):
+        # Fewer metrics are asked for: their bars go with those that are left out.
+        value["bars"] = {name: bar for name, bar in (value.get("bars") or {}).items() if name in value["metrics"]}
     words: dict[Key, str] = {tuple(key.split(".")): f"{key}={text}" for key, text in sets.items()}
     changed = Document(document.path, value, document.lines, words)
     return changed, check(changed, TaskSpec, "task")

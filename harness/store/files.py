@@ -9,6 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.errors import UserError
+
+
+def output_folder(path: Path, option: str) -> Path:
+    """Return a folder that is there or can be made; raises ``UserError`` where files cannot be written into it."""
+    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{option}: '{nearest}' is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{option}: '{nearest}' cannot be written into")
+    return path
+
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Create ``path`` from what ``write`` puts into a temporary file beside it; parents are made."""

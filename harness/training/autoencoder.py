@@ -1,14 +1,14 @@
-"""The autoencoder every sparse dictionary here is: one hidden layer, fitted on scaled activations, speaking raw units.
+"""The autoencoder most dictionaries here are: one hidden layer, fitted on scaled activations, speaking raw units.
 
-Units. Inputs are multiplied by ``scale`` so that their mean norm is ``sqrt(D)`` (methods.md 0.4); weights and codes live
-at that scale, so coefficients and thresholds mean the same on every model. ``decode`` divides by ``scale`` and
+Units. Inputs are multiplied by ``scale`` so that their mean norm is ``sqrt(D)`` (methods.md 0.4); weights and codes
+live at that scale, so coefficients and thresholds mean the same on every model. ``decode`` divides by ``scale`` and
 ``directions`` returns ``W_dec / scale``: raw model units per unit of code, so ``code * ||direction||`` is in raw units.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import final
 
 import torch
@@ -21,6 +21,7 @@ from harness.training.kernel import Encoder, Scratch, decode, encode
 from harness.training.loop import Moment, Optim, Rule, descend, steps_of, stream
 
 SAMPLE_ROWS = 4096
+L0_ROWS = 8192
 CHUNK_ROWS = 2048
 
 
@@ -28,7 +29,11 @@ class Autoencoder(Dictionary):
     """``f = code((s x - b_dec) W_enc^T + b_enc)``, ``xhat = (f W_dec + b_dec) / s``.
 
     Attributes:
-        W_enc: ``[F, D]``. b_enc: ``[F]``. W_dec: ``[F, D]``, rows are directions. b_dec: ``[D]``. scale: ``s``, a scalar.
+        W_enc: encoder rows ``[F, D]``.
+        b_enc: encoder bias ``[F]``.
+        W_dec: decoder rows ``[F, D]``, the directions.
+        b_dec: decoder bias ``[D]``; it is subtracted before encoding.
+        scale: ``s``, a scalar.
     """
 
     scale: Tensor
@@ -56,8 +61,8 @@ class Autoencoder(Dictionary):
         """Return the objective on a scaled batch."""
 
     @abstractmethod
-    def rules(self) -> Sequence[Rule]:
-        """Return what happens at each step besides descent."""
+    def begin(self, train: Train) -> Sequence[Rule]:
+        """Prepare for training, weights being initialised; return what happens at each step besides descent."""
 
     @abstractmethod
     def finish(self, train: Train) -> None:
@@ -67,11 +72,12 @@ class Autoencoder(Dictionary):
     def fit(self, train: Train) -> None:
         """Scale, initialise, descend, finish, and measure L0 and FVU on the validation split."""
         self.to(train.device)
-        self._start(train)
+        self._initialise(train)
+        rules = self.begin(train)
         steps = steps_of(train.x, self.optim.batch, train.passes)
         batches = train.x.batches(self.optim.batch, train.passes, stream(self.setting.seed, "order"))
         scaled = (x_BD.to(train.device).mul(self.scale) for x_BD in batches)
-        self.found["final_loss"] = descend(self, scaled, steps, self.optim, train.progress)
+        self.found["final_loss"] = descend(self, rules, scaled, steps, self.optim, train.progress)
         self.found["steps"] = steps
         self._scratch = Scratch()
         with torch.no_grad():
@@ -111,16 +117,16 @@ class Autoencoder(Dictionary):
 
     @final
     def reconstruct(self, x_BD: Tensor, select: Select) -> tuple[Active, Tensor, Tensor]:
-        """Return the active entries, their ReLU codes ``[E]`` and the scaled reconstruction ``[B, D]``; differentiable."""
+        """Return active entries, their ReLU codes ``[E]`` and the scaled reconstruction ``[B, D]``; differentiable."""
         active, pre_E = encode(self.encoder(), x_BD, select, self._scratch)
         value_E = pre_E.relu()
         return active, value_E, decode(active, value_E, self.W_dec, self.b_dec)
 
     @final
     def pre_activation_chunks(self, x: Activations) -> Iterator[Tensor]:
-        """Yield the pre-activations of all rows, about ``CHUNK_ROWS`` at a time."""
+        """Yield the pre-activations of all rows, about ``CHUNK_ROWS`` at a time (or one document, if longer)."""
         for x_ND, _ in x.documents(CHUNK_ROWS):
-            yield from (self.pre_activations(part_ND.to(self.scale.device)) for part_ND in x_ND.split(CHUNK_ROWS))
+            yield self.pre_activations(x_ND.to(self.scale.device))
 
     @final
     def measure(self, x: Activations) -> dict[str, float]:
@@ -138,7 +144,20 @@ class Autoencoder(Dictionary):
         silent = 1.0 - float(fired_F.float().mean())
         return {"val_l0": l0 / len(x), "val_fvu": error / max(variance, 1e-30), "val_silent": silent}
 
-    def _start(self, train: Train) -> None:
+    @final
+    def l0_on(self, x: Activations) -> Callable[[], float]:
+        """Return a function that measures mean L0, as at inference, on a fixed sample of ``x``."""
+        generator = torch.Generator().manual_seed(stream(self.setting.seed, "l0"))
+        index_N = torch.randperm(len(x), generator=generator)[:L0_ROWS]
+        sample_ND = x.take(index_N).to(self.scale.device)
+
+        @torch.no_grad()
+        def measure() -> float:
+            return float((self.code(self.pre_activations(sample_ND)) != 0).sum()) / len(sample_ND)
+
+        return measure
+
+    def _initialise(self, train: Train) -> None:
         """Set the scale, and the decoder's bias to the geometric median of a sample."""
         generator = torch.Generator().manual_seed(stream(self.setting.seed, "sample"))
         index_N = torch.randperm(len(train.x), generator=generator)[:SAMPLE_ROWS]

@@ -47,7 +47,9 @@ class Silence:
 class Weights(Protocol):
     """What the revival reads of a dictionary."""
 
-    W_dec: Tensor
+    @property
+    def W_dec(self) -> Tensor:
+        """Decoder rows ``[F, D]``."""
 
     def encoder(self) -> Encoder:
         """Return the encoder's weights."""
@@ -66,7 +68,11 @@ class Revival:
         self.worst = 0
 
     def loss(self, active: Active, value_E: Tensor, x_BD: Tensor, xhat_BD: Tensor, moment: Moment) -> Tensor:
-        """Return ``alpha`` times the auxiliary term on this batch, 0 while nothing is dead."""
+        """Return ``alpha * Var(x)`` times the auxiliary term on this batch, 0 while nothing is dead.
+
+        The paper sets ``alpha`` for a reconstruction term divided by the variance of ``x``; ours is not divided, so
+        the auxiliary term is multiplied.
+        """
         self.silence.see(active, value_E.detach())
         dead_K = self.silence.dead_K(self.params.window, moment.steps)
         self.dead = dead_K.shape[0]
@@ -75,7 +81,8 @@ class Revival:
             return x_BD.new_zeros(())
         # batches are shuffled, so the first rows are a random sample
         x_RD, xhat_RD = x_BD[: self.params.rows], xhat_BD[: self.params.rows].detach()
-        return self.params.alpha * auxk_loss(self.weights, dead_K, x_RD, x_RD - xhat_RD, self.k)
+        variance = (x_RD - x_RD.mean(0)).square().sum() / len(x_RD)
+        return self.params.alpha * variance * auxk_loss(self.weights, dead_K, x_RD, x_RD - xhat_RD, self.k)
 
     def summary(self) -> dict[str, float]:
         """Return the number of dead latents at the last step and the largest number at any."""

@@ -1,8 +1,8 @@
 """The sparse kernel: encoder and decoder that touch active entries only, forwards and backwards.
 
 Both are autograd functions, so an objective is written in plain torch on the entries' values. On the CPU a decoder
-product is a weighted bag of decoder rows, and both weight gradients are bags of batch rows ordered by latent. Where many
-entries are active, or on a GPU, the same functions go through dense products; values agree to rounding.
+product is a weighted bag of decoder rows, and both weight gradients are bags of batch rows ordered by latent. Where
+many entries are active, or on a GPU, the same functions go through dense products; values agree to rounding.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Scratch:
     def pre_NF(self, x_ND: Tensor, latents: int) -> Tensor:
         """Return an uninitialised ``[N, F]`` on the device of ``x_ND``; valid until the next call."""
         size = x_ND.shape[0] * latents
-        if self.pre.numel() < size or self.pre.device != x_ND.device:
-            self.pre = torch.empty(size, device=x_ND.device)
+        if self.pre.numel() < size or self.pre.device != x_ND.device or self.pre.dtype != x_ND.dtype:
+            self.pre = x_ND.new_empty(size)
         return self.pre[:size].view(x_ND.shape[0], latents)
 
 
@@ -98,7 +98,7 @@ def _weight_gradient(active: Active, value_E: Tensor, row_ND: Tensor) -> Tensor:
 
 class _Encode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, W_FD: Tensor, bias_F: Tensor, centre_D: Tensor | None, *given: Any) -> tuple[Active, Tensor]:  # noqa: D102
+    def forward(ctx: Any, W_FD: Tensor, bias_F: Tensor, centre_D: Tensor | None, *given: Any) -> tuple[Active, Tensor]:
         given_ND, select, scratch = given
         x_ND = Encoder(W_FD, bias_F, centre_D).inputs(given_ND)
         pre_NF = torch.addmm(bias_F, x_ND, W_FD.T, out=scratch.pre_NF(x_ND, W_FD.shape[0]))
@@ -108,7 +108,7 @@ class _Encode(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, _: None, dpre_E: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, _: None, dpre_E: Tensor) -> tuple[Tensor | None, ...]:
         x_ND, W_FD = ctx.saved_tensors
         dbias_F = latent_sums(ctx.active, dpre_E)
         # the centre moves every row alike: its gradient needs the sum over rows only
@@ -118,7 +118,7 @@ class _Encode(torch.autograd.Function):
 
 class _Decode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, active: Active, value_E: Tensor, W_dec_FD: Tensor, b_dec_D: Tensor) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, active: Active, value_E: Tensor, W_dec_FD: Tensor, b_dec_D: Tensor) -> Tensor:
         ctx.active = active
         ctx.save_for_backward(value_E, W_dec_FD)
         if is_dense(active):
@@ -127,7 +127,7 @@ class _Decode(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g_ND: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, g_ND: Tensor) -> tuple[Tensor | None, ...]:
         value_E, W_dec_FD = ctx.saved_tensors
         active: Active = ctx.active
         dvalue_E = _row_products(active, g_ND, W_dec_FD)

@@ -83,7 +83,7 @@ def steps_of(x: Activations, batch: int, passes: int) -> int:
 
 
 class Learner(Protocol[Batch]):
-    """What is fitted. ``Batch`` is whatever its ``loss`` reads: rows, or rows with their documents, or several sources."""
+    """What is fitted. ``Batch`` is whatever its ``loss`` reads: rows, rows with their documents, several sources."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return what is stepped."""
@@ -91,15 +91,20 @@ class Learner(Protocol[Batch]):
     def loss(self, batch: Batch, moment: Moment) -> Tensor:
         """Return the objective, a scalar; its gradient is taken by autograd."""
 
-    def rules(self) -> Sequence[Rule]:
-        """Return what else happens at each step, in order; asked once, before the first step."""
 
-
-def descend(learner: Learner[Batch], batches: Iterable[Batch], steps: int, optim: Optim, progress: Progress) -> float:
+def descend(
+    learner: Learner[Batch],
+    rules: Sequence[Rule],
+    batches: Iterable[Batch],
+    steps: int,
+    optim: Optim,
+    progress: Progress,
+) -> float:
     """Minimise the learner's loss over ``batches``; returns its mean over the last twentieth of the steps.
 
     Args:
-        learner: parameters, loss and rules.
+        learner: parameters and loss.
+        rules: what else happens at each step, in this order before and after the optimiser's.
         batches: what ``loss`` reads, one a step.
         steps: number of batches, on which the schedule rests.
         optim: rates.
@@ -110,7 +115,6 @@ def descend(learner: Learner[Batch], batches: Iterable[Batch], steps: int, optim
     """
     parameters = list(learner.parameters())
     adam = torch.optim.Adam(parameters, lr=optim.lr, betas=(0.9, 0.999), fused=True)
-    rules = learner.rules()
     report = _Report(steps, progress)
     for step, batch in enumerate(batches):
         moment = Moment(step, steps)
@@ -129,7 +133,7 @@ def descend(learner: Learner[Batch], batches: Iterable[Batch], steps: int, optim
 
 
 class _Report:
-    """Tells progress, checks that the loss is finite, and averages it at the end; reads it seldom (a GPU would wait)."""
+    """Tells progress, checks that the loss is finite, averages it at the end; reads it seldom (a GPU would wait)."""
 
     def __init__(self, steps: int, progress: Progress) -> None:
         self.steps = steps

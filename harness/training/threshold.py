@@ -12,7 +12,7 @@ from harness.errors import CellError
 
 
 def calibrate(chunks: Iterable[Tensor], l0: int, rows: int) -> float:
-    """Return the threshold that exactly ``l0 * rows`` entries exceed (fewer where fewer are positive; ties count as below).
+    """Return the threshold that exactly ``l0 * rows`` entries exceed, or 0 where fewer are positive.
 
     Args:
         chunks: pre-activations ``[n, F]`` of all rows, in parts.

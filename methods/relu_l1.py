@@ -1,0 +1,53 @@
+"""ReLU SAE with an L1 penalty on codes folded with free decoder norms (transformer-circuits, April 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from harness.api import Setting, Train
+from harness.training.active import positive
+from harness.training.autoencoder import Autoencoder, squared_error
+from harness.training.control import Control, L0Controller
+from harness.training.kernel import latent_sums
+from harness.training.loop import Moment, Optim, Rule
+
+
+class ReLUL1(Autoencoder):
+    """``f = ReLU(pre)``; squared error plus ``lambda * sum_i f_i ||W_dec_i||``."""
+
+    @dataclass(frozen=True)
+    class Params:
+        """Parameters of ``relu_l1``; lambda is whatever reaches the task's target L0."""
+
+        optim: Optim
+        """optimiser"""
+        control: Control
+        """how lambda is steered to the target L0"""
+
+    def __init__(self, params: Params, setting: Setting) -> None:
+        super().__init__(setting, params.optim)
+        self.params = params
+
+    def begin(self, train: Train) -> Sequence[Rule]:
+        """Start the controller; decoder norms are free."""
+        self.control = L0Controller(self.params.control, self.setting.l0, self.l0_on(train.val))
+        return ()
+
+    def code(self, pre_NF: Tensor) -> Tensor:
+        """Return what is positive."""
+        return pre_NF.relu()
+
+    def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
+        """Return squared error plus penalty."""
+        active, value_E, xhat_BD = self.reconstruct(x_BD, positive)
+        penalty = (latent_sums(active, value_E) * vector_norm(self.W_dec, dim=1)).sum() / len(x_BD)
+        weight = self.control(active.entries / len(x_BD), moment)
+        return squared_error(x_BD, xhat_BD) + weight * penalty
+
+    def finish(self, train: Train) -> None:
+        """Record lambda and the L0 of training."""
+        self.found |= self.control.summary()
