@@ -12,7 +12,7 @@ from spec_files import METHOD, PROMPTS, TASK, edit, library_of, write_content, w
 from harness.run.plan import Cell, PlannedGroup, Request, make_plan
 from harness.specs.identity import Origin, activation_key, code_hash, digest, fit_key, method_identity
 from harness.specs.library import Library
-from harness.specs.resolve import Overrides
+from harness.specs.resolve import Overrides, resolve
 
 TASKS = {"made": TASK, "asked": PROMPTS}
 
@@ -72,6 +72,14 @@ def test_other_rows_make_another_table(tmp_path: Path) -> None:
     library = Library([tmp_path / "content"])
     path.write_text(rows.replace("row number 3", "row number three"), encoding="utf-8")
     assert make_plan(library, Request(("nought",), ("made",)))[0].table != before
+
+
+def test_an_infinite_option_of_the_data_is_not_none(tmp_path: Path) -> None:
+    data = "{source: reasoning_gym, name: x, size: 9, group: id, splits: {train: 0.4, val: 0.3, test: 0.3}, options: O}"
+    changes = [{"data": data.replace("O", f"{{top: {word}}}")} for word in (".inf", "null", "-.inf")]
+    library = library_of(tmp_path, TASKS)
+    tasks = [resolve(library, "made", Overrides(sets=sets), None, lambda model: 2) for sets in changes]
+    assert len({digest(task.measured()) for task in tasks}) == 3
 
 
 def test_the_order_of_keys_does_not_change_a_hash() -> None:

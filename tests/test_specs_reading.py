@@ -158,7 +158,7 @@ def test_a_value_of_the_command_line_is_one_plain_value(text: str) -> None:
 
 def test_numbers_that_json_cannot_hold_become_words() -> None:
     given = {"a": [math.inf, 1.5], "b": {"c": -math.inf}, "d": (math.nan, "x", None, True)}
-    assert in_words(given) == {"a": ["inf", 1.5], "b": {"c": "-inf"}, "d": ["nan", "x", None, True]}
+    assert in_words(given) == {"a": [".inf", 1.5], "b": {"c": "-.inf"}, "d": [".nan", "x", None, True]}
 
 
 class Quoted(yaml.SafeDumper):

@@ -170,7 +170,7 @@ def test_an_infinite_bound_of_an_interval_is_null_in_memory_as_on_disk(tmp_path:
 def test_an_infinite_parameter_is_kept_as_its_word(tmp_path: Path) -> None:
     method = made().method.model_copy(update={"params": {"clip": math.inf, "optim": {"bounds": [-math.inf, 1.0]}}})
     saved = save_record(tmp_path, made(method=method), PARTS)
-    assert strict(saved.path)["method"]["params"] == {"clip": "inf", "optim": {"bounds": ["-inf", 1.0]}}
+    assert strict(saved.path)["method"]["params"] == {"clip": ".inf", "optim": {"bounds": ["-.inf", 1.0]}}
     assert load_record(saved.path) == saved
 
 

@@ -23,6 +23,8 @@ def test_the_engine_names_no_method_and_no_task() -> None:
     library = Library()
     names = {*library.names("methods"), *library.names("tasks")}
     assert len(names) > 10
+    # The identity of a row is a column of the tables; it only sounds like the control.
+    names.remove("identity")
     found = {
         f"{path.relative_to(PACKAGE)}: {text}"
         for path in PACKAGE.rglob("*.py")
@@ -34,10 +36,18 @@ def test_the_engine_names_no_method_and_no_task() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.board.pages", "harness.board.table", "harness.run.plan", "harness.cli.listing", "harness.lm.facts"]
+    "module",
+    [
+        "board.pages",
+        "board.table",
+        "run.plan",
+        "cli.listing",
+        "lm.facts",
+        "lm.listing",
+    ],
 )
 def test_publishing_and_planning_never_import_torch(module: str) -> None:
-    program = f"import sys, {module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    program = f"import sys, harness.{module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

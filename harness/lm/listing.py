@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.lm.catalog import ModelSource, aliases, default_alias, resolve
-from harness.lm.fetch import converted_folder
+from harness.lm.converted import converted_folder
 from harness.lm.install import is_complete
 
 

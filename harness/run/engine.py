@@ -9,11 +9,12 @@ from pathlib import Path
 
 from harness.api import Method
 from harness.errors import CellError
+from harness.run.finished import finished_record
 from harness.run.fitting import Fitted, Fitter
 from harness.run.journal import Journal
 from harness.run.meter import Meter
 from harness.run.plan import Cell, PlannedGroup
-from harness.run.recording import Measured, Recorder, finished_record
+from harness.run.recording import Measured, Recorder
 from harness.run.tracks import make_track
 from harness.store.records import StoredRecord
 from harness.tracks.contract import Resources, Track

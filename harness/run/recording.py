@@ -17,7 +17,7 @@ from harness.specs.record import MarginPart, MethodPart, MetricPart, Provenance,
 from harness.specs.task import Bar
 from harness.stats.margins import margin
 from harness.stats.summary import summarise
-from harness.store.records import BrokenRecordError, CellName, StoredRecord, load_record, save_record
+from harness.store.records import StoredRecord, save_record
 from harness.tracks.contract import Track
 
 
@@ -27,23 +27,6 @@ class Measured:
 
     parts: dict[str, Array]
     details: dict[str, float]
-
-
-def cell_name(group: PlannedGroup, cell: Cell) -> CellName:
-    """Return what the record of a cell is called."""
-    of = cell.of.entry.found.slug if cell.of else None
-    return CellName(group.task.spec.task, cell.entry.found.slug, of, cell.seed, cell.key)
-
-
-def finished_record(folder: Path, group: PlannedGroup, cell: Cell) -> StoredRecord | None:
-    """Return the record of a cell that ``folder`` holds whole and not failed, or None."""
-    try:
-        stored = load_record(cell_name(group, cell).path(folder))
-        stored.parts()
-    except BrokenRecordError:
-        return None
-    same = stored.record.cell == cell.key and stored.record.status == "ok"
-    return stored if same else None
 
 
 class Recorder:
@@ -119,7 +102,7 @@ class Recorder:
 
     def _task(self) -> TaskPart:
         task = self.group.task
-        spec = task.spec.model_dump(mode="json", exclude_none=True)
+        spec = task.spec.model_dump(exclude_none=True)
         # Prompts are data: the fingerprint stands for them.
         spec["data"].pop("prompts", None)
         spec["budget"] = task.budget.model_dump(mode="json", exclude_none=True)

@@ -72,12 +72,14 @@ def scalar(text: str) -> Any:
 
 
 def in_words(value: Any) -> Any:
-    """Return plain data as JSON can hold it: a number that is not finite becomes its word, as in a bound of ``inf``."""
+    """Return plain data as JSON can hold it: a number that is not finite becomes the word for it in YAML (``.inf``)."""
     if isinstance(value, dict):
         return {key: in_words(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [in_words(inner) for inner in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("inf", ".inf").replace("nan", ".nan")
+    return value
 
 
 def read_yaml(path: Path) -> Document:

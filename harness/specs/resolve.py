@@ -11,7 +11,7 @@ from harness.errors import UserError, unknown
 from harness.metrics.contract import all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
-from harness.specs.reading import Document, Key, parse_value
+from harness.specs.reading import Document, Key, in_words, parse_value
 from harness.specs.task import Budget, TaskSpec
 
 Blocks = Callable[[str], int]
@@ -59,9 +59,9 @@ class ResolvedTask:
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
         names = {"title", "metrics", "bars", "controls", "seeds", "model", "site"}
-        spec = self.spec.model_dump(mode="json", exclude=names)
         return {
-            **spec,
+            # JSON's null for an infinite number would make two tasks one.
+            **in_words(self.spec.model_dump(exclude=names)),
             "layer": self.layer,
             "at": self.spec.site.at,
             "limit": self.limit,

@@ -12,6 +12,7 @@ from harness.api import Activations, Train
 from harness.data.rows import Corpus
 from harness.data.tokens import Sequences, TokenBatch, TokenBudget, tokenize
 from harness.errors import UserError
+from harness.lm.blocks import device_of
 from harness.lm.filling import fill
 from harness.lm.model import LanguageModel
 from harness.specs.identity import activation_key
@@ -70,7 +71,7 @@ class Site:
             self._inliers(self.train_all),
             self._inliers(val),
             passes,
-            torch.device(self.model.info.device),
+            device_of(self.model.blocks[self.task.layer], self.model.device),
             self.resources.progress,
         )
 

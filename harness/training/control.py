@@ -26,9 +26,10 @@ class Control:
     reach: float
     """share of the run over which the set point falls, geometrically, from the first batch's L0 to the target"""
     gain: float
-    """e-folds by which the coefficient would change over the whole run if L0 were one e-fold off"""
+    """e-folds by which the coefficient changes each step while L0 is one e-fold off; per step and not per run, because
+    L0 answers a change within some tens of the optimiser's steps however long the run is"""
     prompt: float
-    """e-folds by which it changes at once while L0 is one e-fold off"""
+    """e-folds that are added while L0 is one e-fold off"""
     check: float
     """share of the run between two measurements of L0 on ``val``"""
 
@@ -59,7 +60,7 @@ class L0Controller:
         error = math.log(max(l0 * self.ratio, 1e-3) / self._set_point(moment))
         error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         self._smooth_error = MEMORY * self._smooth_error + (1 - MEMORY) * error
-        self._integral += self.params.gain * error / moment.steps
+        self._integral += self.params.gain * error
         self.coefficient = self.params.start * math.exp(self._integral + self.params.prompt * self._smooth_error)
         return self.coefficient
 
