@@ -81,8 +81,11 @@ def test_killed_at_a_write_it_resumes(tmp_path: Path, kill_at: int, reference: t
 
 
 def test_two_processes_in_one_run_folder_agree(tmp_path: Path, reference: tuple[dict[str, object], int]) -> None:
-    both = [start(tmp_path / "run", tmp_path / "cache") for _ in range(2)]
+    log = tmp_path / "log"
+    log.touch()
+    both = [start(tmp_path / "run", tmp_path / "cache", log=log) for _ in range(2)]
     for process in both:
         code, talk = finish(process)
         assert code == 0, talk
     assert numbers(tmp_path / "run") == reference[0]
+    assert log.read_text().split().count("encode") == reference[1], "nothing is measured twice"

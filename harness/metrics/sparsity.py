@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harness.metrics.contract import Array, NotComputableError, Parts, metric, ratio
 
@@ -128,7 +128,7 @@ def _entropy(parts: Parts) -> float:
     rho_F = _densities(parts)
     if not rho_F.any():
         raise NotComputableError("no latent ever fires")
-    return float(stats.entropy(rho_F))
+    return float(special.entr(rho_F / rho_F.sum()).sum())
 
 
 @metric(

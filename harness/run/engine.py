@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock
+
 from harness.api import Method
 from harness.errors import CellError
 from harness.run.finished import finished_record
 from harness.run.fitting import Fitted, Fitter
-from harness.run.journal import Journal
+from harness.run.journal import Journal, forget
 from harness.run.meter import Meter
 from harness.run.plan import Cell, PlannedGroup
 from harness.run.recording import Measured, Recorder
@@ -37,13 +39,24 @@ def run(groups: Iterable[PlannedGroup], folder: Path, resources: Resources, comm
     """Run every cell that ``folder`` does not hold yet; a failing cell is recorded and the others go on."""
     outcome = Outcome()
     for group in groups:
-        done = {cell.key: record for cell in group.cells if (record := finished_record(folder, group, cell))}
-        outcome.skipped += len(done)
-        outcome.records.extend(done.values())
-        todo = [cell for cell in group.cells if cell.key not in done]
-        if todo:
-            outcome.records.extend(_GroupRun(group, folder, resources, command).run(todo, done))
+        lock = folder / "journal" / f"{group.table}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        # A second process in the same folder waits, then finds the cells finished; a kill frees the lock.
+        with FileLock(lock):
+            _run_group(group, folder, resources, command, outcome)
     return outcome
+
+
+def _run_group(group: PlannedGroup, folder: Path, resources: Resources, command: str, outcome: Outcome) -> None:
+    done = {cell.key: record for cell in group.cells if (record := finished_record(folder, group, cell))}
+    for key in done:
+        # Left behind where a kill came between the record and its journal's end.
+        forget(folder, key)
+    outcome.skipped += len(done)
+    outcome.records.extend(done.values())
+    todo = [cell for cell in group.cells if cell.key not in done]
+    if todo:
+        outcome.records.extend(_GroupRun(group, folder, resources, command).run(todo, done))
 
 
 class _GroupRun:
@@ -66,7 +79,7 @@ class _GroupRun:
         recorder = Recorder(self.group, track, self.command, self.started, self.stages)
         stored = recorder.save(self.folder, todo, fitted, measured, done, self.failures)
         for cell in todo:
-            self._journal(track, cell).remove()
+            forget(self.folder, cell.key)
         return stored
 
     def _stage(self, name: str) -> Meter:

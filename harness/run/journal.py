@@ -49,6 +49,7 @@ class Journal:
         except (OSError, ValueError, zipfile.BadZipFile):
             return None
 
-    def remove(self) -> None:
-        """Delete the journal; its numbers are in the record now."""
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+def forget(folder: Path, cell: str) -> None:
+    """Delete the journal of a cell, if there is one; its numbers are in the record now."""
+    shutil.rmtree(folder / "journal" / cell, ignore_errors=True)

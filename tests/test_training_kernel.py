@@ -1,0 +1,123 @@
+"""Selection and the sparse kernel against dense torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.errors import CellError
+from harness.training import active as selection
+from harness.training import kernel
+from harness.training.active import Active, above, batch_top_k, positive, top_k
+from harness.training.kernel import Encoder, Scratch, decode, encode, latent_sums
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def dense(active: Active, pre_NF: Tensor) -> Tensor:
+    return active.place(active.pick(pre_NF))
+
+
+@pytest.mark.parametrize(("n", "latents", "k"), [(7, 12, 3), (33, 576, 8), (16, 4608, 32), (5, 97, 4), (3, 8, 8)])
+def test_top_k_is_torchs(n: int, latents: int, k: int) -> None:
+    pre_NF = normal(n, latents)
+    expected = pre_NF.topk(k, dim=1)
+    assert torch.equal(dense(top_k(pre_NF, k), pre_NF), torch.zeros(n, latents).scatter(1, *reversed(expected)))
+
+
+def test_top_k_of_equal_values_keeps_k_different_latents() -> None:
+    active = top_k(torch.zeros(4, 4608), 32)
+    rows = active.latent_E.view(4, 32).sort(1).values
+    assert (rows[:, 1:] > rows[:, :-1]).all()
+
+
+def test_top_k_of_more_latents_than_there_are_is_refused() -> None:
+    with pytest.raises(CellError, match="k = 9 exceeds the 8 latents"):
+        top_k(torch.zeros(2, 8), 9)
+
+
+def test_wide_rows_are_searched_by_groups() -> None:
+    assert selection._group_size(4608, 32) > 1
+    assert selection._group_size(64, 32) == 1
+
+
+@pytest.mark.parametrize("guess", [float("nan"), 0.0, 0.5, 2.0, 1e6])
+def test_batch_top_k_keeps_the_largest_whatever_the_guess(guess: float) -> None:
+    pre_NF = normal(40, 64)
+    bound = pre_NF.flatten().kthvalue(40 * 64 - 200).values
+    expected = torch.where(pre_NF > bound, pre_NF, 0.0)
+    assert torch.equal(dense(batch_top_k(pre_NF, 5, guess), pre_NF), expected)
+
+
+def test_batch_top_k_keeps_positive_entries_only() -> None:
+    pre_NF = torch.tensor([[1.0, -1.0, 0.0, 2.0], [-3.0, -1.0, 0.5, -2.0]])
+    assert batch_top_k(pre_NF, 3, 0.0).entries == 3
+
+
+def test_batch_top_k_of_ties_keeps_exactly_k_a_row() -> None:
+    assert batch_top_k(torch.ones(6, 16), 2, 0.5).entries == 12
+
+
+def test_masks_become_entries_in_row_order() -> None:
+    pre_NF = normal(9, 24)
+    pre_NF[4] = -1.0  # a row without entries
+    for active, expected in ((positive(pre_NF), pre_NF > 0), (above(pre_NF, 0.7), pre_NF > 0.7)):
+        assert torch.equal(active.row_E, expected.nonzero()[:, 0])
+        assert torch.equal(active.latent_E, expected.nonzero()[:, 1])
+    assert positive(normal(3, 5)).entries == int((normal(3, 5) > 0).sum())  # 15 entries: not a multiple of 8
+
+
+def test_order_by_latent_covers_every_entry_once() -> None:
+    active = positive(normal(20, 16))
+    order = active.by_latent
+    assert torch.equal(order.order_E.sort().values, torch.arange(active.entries))
+    assert (active.latent_E[order.order_E].diff() >= 0).all()
+    assert torch.equal(order.row_E, active.row_E[order.order_E])
+
+
+def plain(x_ND: Tensor, weights: list[Tensor], mask_NF: Tensor) -> Tensor:
+    W_enc_FD, b_enc_F, W_dec_FD, b_dec_D = weights
+    pre_NF = (x_ND - b_dec_D) @ W_enc_FD.T + b_enc_F
+    return (pre_NF * mask_NF).relu() @ W_dec_FD + b_dec_D
+
+
+def parameters(latents: int, width: int) -> list[Tensor]:
+    shapes = [(latents, width), (latents,), (latents, width), (width,)]
+    return [normal(*shape, seed=i).requires_grad_() for i, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize("share", [0.0, 2.0], ids=["dense", "sparse"])
+@pytest.mark.parametrize("pick", ["top_k", "positive", "nothing"])
+def test_kernel_equals_dense_autograd(share: float, pick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "DENSE_SHARE", share)
+    select = {"top_k": lambda p: top_k(p, 6), "positive": positive, "nothing": lambda p: above(p, 1e9)}[pick]
+    x_ND, target_ND = normal(24, 12, seed=9), normal(24, 12, seed=10)
+    fast, slow = parameters(40, 12), parameters(40, 12)
+    active, pre_E = encode(Encoder(fast[0], fast[1], fast[3]), x_ND, select, Scratch())
+    xhat_ND = decode(active, pre_E.relu(), fast[2], fast[3])
+    expected_ND = plain(x_ND, slow, active.place(torch.ones(active.entries)))
+    torch.testing.assert_close(xhat_ND, expected_ND, atol=1e-5, rtol=1e-5)
+    (xhat_ND - target_ND).square().mean().backward()
+    (expected_ND - target_ND).square().mean().backward()
+    for got, want in zip(fast, slow, strict=True):
+        torch.testing.assert_close(got.grad, want.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_encoder_without_centre() -> None:
+    W_FD, bias_F, _, _ = parameters(8, 4)
+    x_ND = normal(5, 4, seed=3)
+    active, pre_E = encode(Encoder(W_FD, bias_F, None), x_ND, positive, Scratch())
+    pre_E.sum().backward()
+    torch.testing.assert_close(active.place(pre_E.detach()), (x_ND @ W_FD.T + bias_F).relu().detach())
+    torch.testing.assert_close(bias_F.grad, latent_sums(active, torch.ones(active.entries)))
+
+
+def test_scratch_is_used_again_and_grows() -> None:
+    scratch = Scratch()
+    first = scratch.pre_NF(normal(4, 3), 10)
+    assert scratch.pre_NF(normal(2, 3), 10).data_ptr() == first.data_ptr()
+    assert scratch.pre_NF(normal(8, 3), 10).shape == (8, 10)
+    assert scratch.pre_NF(normal(8, 3).double(), 10).dtype == torch.float64
