@@ -5,8 +5,13 @@ In a wheel the content folders lie inside the package; in a checkout they lie be
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
+
+from harness.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent
 CONTENT = ("methods", "tasks", "reports")
@@ -27,3 +32,23 @@ def cache_dir() -> Path:
         return Path(given).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "interp-harness"
+
+
+def import_file(path: Path, name: str) -> ModuleType:
+    """Import a Python file that lies outside the package, once, under a name of its own.
+
+    Raises:
+        UserError: whatever its code raises while it is imported; a half-imported module is not kept.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} cannot be imported as Python")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # foreign code: whatever it raises is the user's to mend
+        del sys.modules[name]
+        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

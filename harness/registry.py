@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from types import ModuleType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.api import Dictionary, Setting
-from harness.content import content_folder
+from harness.content import content_folder, import_file
 from harness.errors import UserError, unknown
 from harness.specs.library import FoundMethod
 
@@ -41,15 +39,7 @@ def _module(found: FoundMethod, stem: str) -> ModuleType:
     if found.folder == content_folder("methods"):
         return importlib.import_module(f"harness.methods.{stem}")
     name = f"harness_plugin_{stem}_{found.slug.rpartition('-')[2]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, found.code_path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{found.code_path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return import_file(found.code_path, name)
 
 
 def build_method(found: FoundMethod, params: dict[str, Any], setting: Setting) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from harness.training.autoencoder import Autoencoder, squared_error
 from harness.training.control import Control, L0Controller
 from harness.training.kernel import latent_sums
 from harness.training.loop import Moment, Optim, Rule
+from harness.training.threshold import calibrate
 
 
 class ReLUL1(Autoencoder):
@@ -34,7 +36,7 @@ class ReLUL1(Autoencoder):
 
     def begin(self, train: Train) -> Sequence[Rule]:
         """Start the controller; decoder norms are free."""
-        self.control = L0Controller(self.params.control, self.setting.l0, self.l0_on(train.val))
+        self.control = L0Controller(self.params.control, self.setting.l0, self.spread, self.l0_on(train.val))
         return ()
 
     def code(self, pre_NF: Tensor) -> Tensor:
@@ -49,5 +51,8 @@ class ReLUL1(Autoencoder):
         return squared_error(x_BD, xhat_BD) + weight * penalty
 
     def finish(self, train: Train) -> None:
-        """Record lambda and the L0 of training."""
-        self.found |= self.control.summary()
+        """Shift ``b_enc`` by what little is missing to the target L0 on ``val``; record where the controller ended."""
+        reached = self.measure(train.val)["val_l0"]
+        shift = calibrate(self.pre_activation_chunks(train.val), self.setting.l0, len(train.val), floor=-math.inf)
+        self.b_enc.sub_(shift)
+        self.found |= self.control.summary() | {"l0_before_shift": reached, "shift": shift}

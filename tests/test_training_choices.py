@@ -13,6 +13,8 @@ from harness.training.control import Control, L0Controller
 from harness.training.loop import Moment
 from harness.training.threshold import MovingThreshold, calibrate, checked
 
+CONTROL = Control(start=0.03, reach=0.2, gain=0.01, prompt=6.0, check=0.04)
+
 
 def test_calibrated_threshold_passes_exactly_l0_a_row() -> None:
     pre_NF = torch.randn(300, 40, generator=torch.Generator().manual_seed(0))
@@ -22,7 +24,9 @@ def test_calibrated_threshold_passes_exactly_l0_a_row() -> None:
 
 
 def test_threshold_is_0_where_too_few_are_positive() -> None:
-    assert calibrate([torch.tensor([[1.0, -1.0], [-1.0, -2.0]])], 1, 2) == 0.0
+    pre_NF = torch.tensor([[1.0, -1.0], [-1.5, -2.0]])
+    assert calibrate([pre_NF], 1, 2) == 0.0
+    assert calibrate([pre_NF], 1, 2, floor=-math.inf) == -1.5
 
 
 def test_unset_threshold_is_an_error() -> None:
@@ -49,7 +53,7 @@ def test_geometric_median_withstands_an_outlier() -> None:
 def test_controller_brings_l0_on_val_to_the_target(ratio: float) -> None:
     """A plant whose L0 follows 100 / coefficient with a lag of 20 steps, and is ``ratio`` times higher on val."""
     l0 = 500.0
-    controller = L0Controller(Control(start=0.3, reach=0.2, gain=0.08, prompt=0.5, check=0.04), 64, lambda: ratio * l0)
+    controller = L0Controller(CONTROL, 64, 10.0, lambda: ratio * l0)
     for step in range(400):
         coefficient = controller(l0, Moment(step, 400))
         l0 *= (100.0 / coefficient / l0) ** 0.05
@@ -58,7 +62,7 @@ def test_controller_brings_l0_on_val_to_the_target(ratio: float) -> None:
 
 
 def test_controller_bears_a_code_that_died() -> None:
-    controller = L0Controller(Control(start=1.0, reach=0.2, gain=0.08, prompt=0.5, check=0.04), 64, lambda: 0.0)
+    controller = L0Controller(CONTROL, 64, 10.0, lambda: 0.0)
     values = [controller(500.0 if step == 0 else 0.0, Moment(step, 100)) for step in range(100)]
     assert all(math.isfinite(value) for value in values)
     assert values[-1] < 0.01

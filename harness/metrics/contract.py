@@ -8,9 +8,7 @@ and returns an array of shape ``[...]``: ``w = 1`` is the point estimate, resamp
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.content import import_file
 from harness.errors import unknown
 
 Array = NDArray[np.float64]
@@ -135,11 +134,7 @@ def add_metric_folders(folders: Iterable[Path]) -> None:
     for folder in folders:
         for path in sorted(folder.glob("*.py")):
             name = f"harness_metrics_{sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-            spec = importlib.util.spec_from_file_location(name, path)
-            if name not in sys.modules and spec is not None and spec.loader is not None:
-                module = importlib.util.module_from_spec(spec)
-                sys.modules[name] = module
-                spec.loader.exec_module(module)
+            import_file(path, name)
 
 
 def get_metric(name: str, where: str = "") -> Metric:

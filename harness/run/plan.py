@@ -205,12 +205,14 @@ class _CellBuilder:
             for seed in (seeds if self._varies(entry.found) else seeds[:1])
         ]
         chosen = request.derived_seeds if request.derived_seeds is not None else seeds
+        if absent := sorted(set(chosen) - set(seeds)):
+            raise UserError(f"--derived-seeds: {absent[0]} is not among the seeds {', '.join(map(str, seeds))}.")
         derived = [
             self._cell(entry, cell.seed, cell)
             for entry in entries
             if entry.found.spec.derived
             for cell in plain
-            if cell.entry.role is None and cell.seed in chosen
+            if cell.entry.role is None and (cell.seed in chosen or not self._varies(cell.entry.found))
         ]
         return plain + derived
 

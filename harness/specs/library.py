@@ -119,6 +119,9 @@ class Library:
             )
             raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
         splits = getattr(spec.data, "splits", None)
+        if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
+            where = document.where(("data", "splits"))
+            raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")
         if spec.corpus is None and (splits is None or splits.train is None or splits.val is None):
             raise UserError(
                 f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'."

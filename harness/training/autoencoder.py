@@ -7,6 +7,7 @@ live at that scale, so coefficients and thresholds mean the same on every model.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import final
@@ -34,6 +35,8 @@ class Autoencoder(Dictionary):
         W_dec: decoder rows ``[F, D]``, the directions.
         b_dec: decoder bias ``[D]``; it is subtracted before encoding.
         scale: ``s``, a scalar.
+        spread: root mean squared distance of scaled activations from ``b_dec``, known once a fit has begun.
+        found: what ``summary`` returns.
     """
 
     scale: Tensor
@@ -50,6 +53,7 @@ class Autoencoder(Dictionary):
         self.b_dec = nn.Parameter(torch.zeros(setting.width))
         self.register_buffer("scale", torch.ones(()))
         self.found: dict[str, float] = {}
+        self.spread = math.nan
         self._scratch = Scratch()
 
     @abstractmethod
@@ -158,12 +162,14 @@ class Autoencoder(Dictionary):
         return measure
 
     def _initialise(self, train: Train) -> None:
-        """Set the scale, and the decoder's bias to the geometric median of a sample."""
+        """Set the scale, and the decoder's bias to the geometric median of a sample; measure the spread about it."""
         generator = torch.Generator().manual_seed(stream(self.setting.seed, "sample"))
         index_N = torch.randperm(len(train.x), generator=generator)[:SAMPLE_ROWS]
         with torch.no_grad():
             self.scale.fill_(train.x.scale())
-            self.b_dec.copy_(geometric_median(train.x.take(index_N).to(train.device) * self.scale))
+            sample_ND = train.x.take(index_N).to(train.device) * self.scale
+            self.b_dec.copy_(geometric_median(sample_ND))
+            self.spread = float((sample_ND - self.b_dec).square().sum(1).mean().sqrt())
 
 
 def squared_error(x_BD: Tensor, xhat_BD: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class Control:
     """How a coefficient is steered to a target L0."""
 
     start: float
-    """coefficient at the first step, at the scale of activations of mean norm sqrt(D)"""
+    """coefficient at the first step, in units of the spread of the scaled activations about their centre"""
     reach: float
     """share of the run over which the set point falls, geometrically, from the first batch's L0 to the target"""
     gain: float
@@ -35,14 +35,15 @@ class Control:
 
 
 class L0Controller:
-    """Gives the coefficient of each step."""
+    """Gives the coefficient of each step. ``spread`` is what an L1 coefficient scales with (methods.md 0.4)."""
 
-    def __init__(self, params: Control, target: float, val_l0: Callable[[], float]) -> None:
+    def __init__(self, params: Control, target: float, spread: float, val_l0: Callable[[], float]) -> None:
         self.params = params
+        self.start = params.start * spread
         self.target = target
         self.val_l0 = val_l0
         self.ratio = 1.0  # L0 on val over L0 in training
-        self.coefficient = params.start
+        self.coefficient = self.start
         self._first = math.nan
         self._smooth_l0 = math.nan
         self._smooth_error = 0.0
@@ -61,7 +62,7 @@ class L0Controller:
         error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         self._smooth_error = MEMORY * self._smooth_error + (1 - MEMORY) * error
         self._integral += self.params.gain * error
-        self.coefficient = self.params.start * math.exp(self._integral + self.params.prompt * self._smooth_error)
+        self.coefficient = self.start * math.exp(self._integral + self.params.prompt * self._smooth_error)
         return self.coefficient
 
     def _set_point(self, moment: Moment) -> float:

@@ -11,17 +11,18 @@ from torch import Tensor
 from harness.errors import CellError
 
 
-def calibrate(chunks: Iterable[Tensor], l0: int, rows: int) -> float:
-    """Return the threshold that exactly ``l0 * rows`` entries exceed, or 0 where fewer are positive.
+def calibrate(chunks: Iterable[Tensor], l0: int, rows: int, floor: float = 0.0) -> float:
+    """Return the threshold that exactly ``l0 * rows`` entries exceed, or ``floor`` where fewer exceed that.
 
     Args:
         chunks: pre-activations ``[n, F]`` of all rows, in parts.
         l0: entries a row, on average.
         rows: number of rows in all; memory is ``l0`` numbers a row.
+        floor: the lowest threshold allowed.
     """
     wanted = l0 * rows + 1
     top_E = torch.empty(0)
-    bound = 0.0
+    bound = floor
     for pre_NF in chunks:
         top_E = torch.cat([top_E.to(pre_NF.device), pre_NF[pre_NF > bound]])
         if top_E.numel() >= wanted:
