@@ -117,6 +117,7 @@ def _global_generators() -> dict[str, Any]:
     return {"torch": torch.get_rng_state().tolist(), "numpy": position, "Python": random.getstate()}
 
 
+@torch.no_grad()
 def _check_shapes(method: Dictionary, x: Activations) -> None:
     x_ND = _rows(x)
     z_NF = method.encode(x_ND, x.doc_N)
@@ -130,6 +131,7 @@ def _check_shapes(method: Dictionary, x: Activations) -> None:
     _require(row_FD.shape == expected, f"directions returns {expected}, got {tuple(row_FD.shape)}")
 
 
+@torch.no_grad()
 def _check_codes(method: Dictionary, x: Activations) -> None:
     x_ND = _rows(x)
     z_NF = method.encode(x_ND, x.doc_N)
@@ -140,6 +142,7 @@ def _check_codes(method: Dictionary, x: Activations) -> None:
     _require(gap <= 1e-5, f"a document's code does not depend on what else is in the batch; it moved by {gap:.2g}")
 
 
+@torch.no_grad()
 def _check_directions(method: Dictionary, x: Activations) -> None:
     z_NF = method.encode(_rows(x), x.doc_N)[:1]
     row_FD = method.directions()
@@ -150,6 +153,7 @@ def _check_directions(method: Dictionary, x: Activations) -> None:
         _require(gap <= 1e-4, f"one more unit of latent {latent} adds directions()[{latent}]; it is off by {gap:.2g}")
 
 
+@torch.no_grad()
 def _check_state(method: Dictionary, fresh: Dictionary, x: Activations) -> None:
     state = method.state()
     for name, tensor in state.items():

@@ -46,9 +46,9 @@ class ReLUL1(Autoencoder):
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error plus penalty."""
         active, value_E, xhat_BD = self.reconstruct(x_BD, positive)
-        penalty = (latent_sums(active, value_E) * vector_norm(self.W_dec, dim=1)).sum() / len(x_BD)
-        weight = self.control(active.entries / len(x_BD), moment)
-        return squared_error(x_BD, xhat_BD) + weight * penalty
+        norm_F: Tensor = vector_norm(self.W_dec, dim=1)
+        penalty = (latent_sums(active, value_E) * norm_F).sum() / len(x_BD)
+        return squared_error(x_BD, xhat_BD) + self.control(active.entries / len(x_BD), moment) * penalty
 
     def finish(self, train: Train) -> None:
         """Shift ``b_enc`` by what little is missing to the target L0 on ``val``; record where the controller ended."""

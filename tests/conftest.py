@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports torch; see harness.cli.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 FIXTURES = Path(__file__).parent / "fixtures"
 
 

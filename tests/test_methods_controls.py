@@ -68,7 +68,7 @@ def test_random_dictionary_matches_l0_and_shrinks_to_least_squares() -> None:
 
 def test_random_dictionary_is_worse_than_a_trained_one(topk: Dictionary) -> None:
     x_ND = superposed(1000, 16, seed=2)
-    assert fvu(topk, x_ND) < 0.5 * fvu(fitted("random_dictionary", superposed(4096, 16), SETTING, 1), x_ND)
+    assert fvu(topk, x_ND) < 0.7 * fvu(fitted("random_dictionary", superposed(4096, 16), SETTING, 1), x_ND)
 
 
 def permuted(of: Dictionary, seed: int = 0) -> Dictionary:
@@ -80,7 +80,7 @@ def test_permuted_decoder_keeps_l0_and_ruins_fvu(topk: Dictionary) -> None:
     x_ND = superposed(1000, 16, seed=2)
     method = permuted(topk)
     assert torch.equal(codes(method, x_ND), codes(topk, x_ND))
-    assert fvu(topk, x_ND) < 0.3
+    assert fvu(topk, x_ND) < 0.4
     assert fvu(method, x_ND) > 1.0
 
 

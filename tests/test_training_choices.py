@@ -13,7 +13,7 @@ from harness.training.control import Control, L0Controller
 from harness.training.loop import Moment
 from harness.training.threshold import MovingThreshold, calibrate, checked
 
-CONTROL = Control(start=0.03, reach=0.2, gain=0.01, prompt=6.0, check=0.04)
+CONTROL = Control(start=0.03, reach=0.2, gain=0.05, prompt=6.0, check=0.04)
 
 
 def test_calibrated_threshold_passes_exactly_l0_a_row() -> None:

@@ -57,7 +57,7 @@ class L0Controller:
         self._smooth_l0 = MEMORY * self._smooth_l0 + (1 - MEMORY) * l0
         if moment.share >= self._next_check:
             self._next_check += self.params.check
-            self.ratio = (self.ratio + self.val_l0() / max(self._smooth_l0, 1e-3)) / 2
+            self.ratio = self.val_l0() / max(self._smooth_l0, 1e-3)
         error = math.log(max(l0 * self.ratio, 1e-3) / self._set_point(moment))
         error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         self._smooth_error = MEMORY * self._smooth_error + (1 - MEMORY) * error
