@@ -18,7 +18,7 @@ from harness.training.loop import Moment
 
 TRAINED = ["topk", "batchtopk", "relu_l1"]
 SETTING = Setting(width=16, latents=48, l0=4, seed=0)
-MOMENT = Moment(1, 1000)  # long enough that nothing counts as dead
+MOMENT = Moment(1, 10**6)  # so long a run that nothing counts as dead
 
 
 def small(name: str, **optim: Any) -> dict[str, Any]:

@@ -157,7 +157,8 @@ class Reconstruction(Track):
         if self.group.parts & set(_ABLATIONS):
             mean_D = self.site.mean_D.to(like.device)
             ablations = {" zero": torch.zeros_like(like), " mean": mean_D.expand_as(like)}
-        spliced = Splicer(self.site.model, self.task.layer, batch, x_BTD).run({**edits, **ablations})
+        splicer = Splicer(self.site.model, self.task.layer, batch, x_BTD, self.resources.progress)
+        spliced = splicer.run({**edits, **ablations})
         extra: Contribution = {}
         if ablations:
             zero, mean = spliced[" zero"], spliced[" mean"]

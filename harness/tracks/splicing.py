@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.api import Progress
 from harness.data.tokens import TokenBatch
 from harness.lm.model import LanguageModel
 from harness.tracks.sums import Clusters, Contribution
@@ -39,11 +40,16 @@ class Splicer:
     layer: int
     batch: TokenBatch
     x_BTD: Tensor
+    progress: Progress
 
     def run(self, edits: Mapping[str, Tensor]) -> dict[str, Contribution]:
         """Return, per edit ``[N, D]`` (rows are the kept positions), sums per cluster of ce, kl and agree1."""
         keep_BT = self.batch.keep_BT
-        hidden = {name: self._continue(x_ND)[keep_BT] for name, x_ND in edits.items()}
+        hidden = {}
+        for done, (name, x_ND) in enumerate(edits.items()):
+            self.progress("continuing one batch under each edit", done, len(edits))
+            hidden[name] = self._continue(x_ND)[keep_BT]
+        self.progress("continuing one batch under each edit", len(edits), len(edits))
         clean_ND = self._continue(None)[keep_BT]
         next_BT = torch.roll(self.batch.ids_BT, -1, dims=1)
         target_N, counts_N = next_BT[keep_BT], self.batch.target_BT[keep_BT]

@@ -15,6 +15,7 @@ from harness.training.loop import Moment
 
 MEMORY = 0.9
 LARGEST_ERROR = 1.0
+RATIO_STEP = 0.3
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class L0Controller:
         self._smooth_l0 = MEMORY * self._smooth_l0 + (1 - MEMORY) * l0
         if moment.share >= self._next_check:
             self._next_check += self.params.check
-            self.ratio = self.val_l0() / max(self._smooth_l0, 1e-3)
+            # val against this very batch: against an average that lags behind, the loop would excite itself
+            self.ratio += RATIO_STEP * (self.val_l0() / max(l0, 1e-3) - self.ratio)
         error = math.log(max(l0 * self.ratio, 1e-3) / self._set_point(moment))
         error = min(max(error, -LARGEST_ERROR), LARGEST_ERROR)
         self._smooth_error = MEMORY * self._smooth_error + (1 - MEMORY) * error
