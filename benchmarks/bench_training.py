@@ -131,7 +131,7 @@ def measure(case: Case, x_ND: Tensor, steps: int) -> str:
     fastest = [statistics.quantiles(times, n=10)[0] for times in timed]
     dead = method.summary().get("dead_at_end", 0)
     head = f"{case.method:<10} {case.latents:>5} {case.k:>3} {case.batch:>5} {dead:>5.0f} {len(rows.clock.step_S):>5}"
-    return head + _columns(*medians, case.batch) + _columns(*fastest, case.batch)
+    return head + _columns(medians[0], medians[1], case.batch) + _columns(fastest[0], fastest[1], case.batch)
 
 
 def _columns(step: float, product: float, batch: int) -> str:
