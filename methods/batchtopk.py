@@ -38,9 +38,9 @@ class BatchTopK(Autoencoder):
         self.register_buffer("threshold", torch.tensor(torch.nan))
 
     def begin(self, train: Train) -> Sequence[Rule]:
-        """Watch for dead latents; keep decoder rows at norm 1."""
+        """Revive dead latents; keep decoder rows at norm 1."""
         self.revival = Revival(self.params.aux, self)
-        return (UnitRows(self.W_dec),)
+        return (self.revival, UnitRows(self.W_dec))
 
     def code(self, pre_NF: Tensor) -> Tensor:
         """Return pre-activations above the threshold, else 0."""
@@ -48,13 +48,14 @@ class BatchTopK(Autoencoder):
 
     def select(self, pre_BF: Tensor) -> Active:
         """Return the ``l0 * B`` largest positive entries."""
-        return batch_top_k(pre_BF, self.setting.l0, guess=self.moving.value)
+        return batch_top_k(pre_BF, self.setting.l0, guess=self.moving.last)
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
-        """Return squared error plus the revival of dead latents."""
+        """Return squared error."""
         active, value_E, xhat_BD = self.reconstruct(x_BD, self.select)
         self.moving.see(float(value_E.detach().min()), moment.steps)
-        return squared_error(x_BD, xhat_BD) + self.revival.loss(active, value_E, x_BD, xhat_BD, moment)
+        self.revival.see(active, value_E, x_BD, xhat_BD)
+        return squared_error(x_BD, xhat_BD)
 
     def finish(self, train: Train) -> None:
         """Set the threshold that gives ``l0`` on ``val``."""

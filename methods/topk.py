@@ -32,9 +32,9 @@ class TopK(Autoencoder):
         self.params = params
 
     def begin(self, train: Train) -> Sequence[Rule]:
-        """Watch for dead latents; keep decoder rows at norm 1."""
+        """Revive dead latents; keep decoder rows at norm 1."""
         self.revival = Revival(self.params.aux, self)
-        return (UnitRows(self.W_dec),)
+        return (self.revival, UnitRows(self.W_dec))
 
     def code(self, pre_NF: Tensor) -> Tensor:
         """Return the ``l0`` largest of each row, clipped at 0."""
@@ -46,9 +46,10 @@ class TopK(Autoencoder):
         return top_k(pre_NF, self.setting.l0)
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
-        """Return squared error plus the revival of dead latents."""
+        """Return squared error."""
         active, value_E, xhat_BD = self.reconstruct(x_BD, self.select)
-        return squared_error(x_BD, xhat_BD) + self.revival.loss(active, value_E, x_BD, xhat_BD, moment)
+        self.revival.see(active, value_E, x_BD, xhat_BD)
+        return squared_error(x_BD, xhat_BD)
 
     def finish(self, train: Train) -> None:
         """Record how many latents were dead at the end of training."""

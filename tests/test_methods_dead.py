@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from torch import Tensor
 from worlds import build, codes, fit, superposed
 
 from harness.api import Dictionary, Setting
 from harness.training.active import top_k
-from harness.training.dead import Silence, auxk_loss
-from harness.training.kernel import Encoder
+from harness.training.dead import DeadRows, Silence, auxk_loss
+from harness.training.loop import Moment
 
 SETTING = Setting(width=16, latents=64, l0=4, seed=0)
 
@@ -27,34 +24,30 @@ def test_silence_counts_steps_since_a_positive_value() -> None:
     assert silence.dead_K(window=0.5, steps=8).tolist() == []
 
 
-def toy() -> tuple[SimpleNamespace, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    W_enc, W_dec = (torch.randn(6, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2))
-    b_enc = torch.randn(6, generator=generator, dtype=torch.float64).requires_grad_()
-    weights = SimpleNamespace(W_dec=W_dec, encoder=lambda: Encoder(W_enc, b_enc, None), all=(W_enc, b_enc, W_dec))
-    x_ND, error_ND = (torch.randn(8, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    return weights, x_ND, error_ND
-
-
 @pytest.mark.parametrize("k", [2, 5])
-def test_auxk_gradient_equals_finite_differences_and_reaches_dead_rows_only(k: int) -> None:
-    weights, x_ND, error_ND = toy()
-    dead_K = torch.tensor([1, 3, 4])
+def test_auxk_gradient_equals_finite_differences(k: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(3, 4), (3,), (3, 4)]
+    rows = [torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in shapes]
+    x_ND, error_ND = (torch.randn(8, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda *rows: auxk_loss(DeadRows(*rows), x_ND, error_ND, k), rows)
 
-    def value() -> Tensor:
-        return auxk_loss(weights, dead_K, x_ND, error_ND, k)
 
-    value().backward()
-    for parameter in weights.all:
-        flat, gradient = parameter.detach().view(-1), parameter.grad.view(-1)
-        for i in range(len(flat)):
-            flat[i] += 1e-6
-            up = float(value().detach())
-            flat[i] -= 2e-6
-            down = float(value().detach())
-            flat[i] += 1e-6
-            assert float(gradient[i]) == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-7)
-        assert (parameter.grad[torch.tensor([0, 2, 5])] == 0).all()
+def test_revival_moves_dead_rows_only() -> None:
+    method = build("topk", SETTING)
+    (revival, _) = method.begin(None)
+    x_ND = superposed(64, 16)
+    loss = method.loss(x_ND, Moment(0, 100))
+    loss.backward()
+    before = [parameter.grad.clone() for parameter in method.parameters()]
+    dead_K = torch.tensor([3, 40])
+    revival.silence.steps_F[dead_K] = 99
+    revival.before(Moment(0, 100))
+    for old, parameter in zip(before, method.parameters(), strict=True):
+        moved = (parameter.grad != old).reshape(len(old), -1).any(1).nonzero().flatten().tolist()
+        assert set(moved) <= set(dead_K.tolist())
+        assert bool(moved) == (parameter is not method.b_dec)
+    assert revival.summary() == {"dead_at_end": 2, "dead_at_worst": 2}
 
 
 def silent_latents(**aux: float) -> tuple[int, Dictionary]:

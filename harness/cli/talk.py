@@ -60,7 +60,8 @@ class Talk:
     def _line(self, label: str, done: int, total: int) -> None:
         now = time.monotonic()
         first = self._said.setdefault(label, now)
-        if now - first >= _EVERY or (done >= total and first > 0):
+        # Work that comes back under one label (every batch of a long measurement) is said to be done once.
+        if now - first >= _EVERY or (done >= total and first != float("inf")):
             click.echo(f"{label}: {done}/{total}", err=True)
             self._said[label] = now if done < total else float("inf")
 

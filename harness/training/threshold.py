@@ -36,9 +36,11 @@ class MovingThreshold:
 
     def __init__(self) -> None:
         self.value = math.nan
+        self.last = math.nan
 
     def see(self, bound: float, steps: int) -> None:
         """Take the bound of one step."""
+        self.last = bound
         beta = max(1.0 - 10.0 / steps, 0.0)
         self.value = bound if math.isnan(self.value) else beta * self.value + (1.0 - beta) * bound
 
