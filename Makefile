@@ -35,7 +35,9 @@ check: install
 	$(BIN)/harness validate
 
 bench: install
-	$(BIN)/python -m pytest benchmarks -p no:xdist --benchmark-only
+	$(BIN)/python benchmarks/bench_start.py
+	$(BIN)/python benchmarks/bench_read.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/bench_training.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

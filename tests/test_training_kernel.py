@@ -34,6 +34,13 @@ def test_top_k_of_equal_values_keeps_k_different_latents() -> None:
     assert (rows[:, 1:] > rows[:, :-1]).all()
 
 
+def test_top_k_of_correlated_columns_and_of_nan() -> None:
+    pre_NF = normal(64, 12).repeat_interleave(384, 1) + 1e-3 * normal(64, 4608, seed=1)  # whole groups are large
+    expected = pre_NF.topk(32, dim=1).values.sort(1).values
+    assert torch.equal(pre_NF.gather(1, top_k(pre_NF, 32).latent_E.view(64, 32)).sort(1).values, expected)
+    assert top_k(torch.full((2, 4608), torch.nan), 32).entries == 64
+
+
 def test_top_k_of_more_latents_than_there_are_is_refused() -> None:
     with pytest.raises(CellError, match="k = 9 exceeds the 8 latents"):
         top_k(torch.zeros(2, 8), 9)
@@ -116,8 +123,9 @@ def test_encoder_without_centre() -> None:
 
 
 def test_scratch_is_used_again_and_grows() -> None:
-    scratch = Scratch()
-    first = scratch.pre_NF(normal(4, 3), 10)
-    assert scratch.pre_NF(normal(2, 3), 10).data_ptr() == first.data_ptr()
-    assert scratch.pre_NF(normal(8, 3), 10).shape == (8, 10)
-    assert scratch.pre_NF(normal(8, 3).double(), 10).dtype == torch.float64
+    scratch, like = Scratch(), torch.zeros(1)
+    first = scratch.empty("pre", 4, 10, like)
+    assert scratch.empty("pre", 2, 10, like).data_ptr() == first.data_ptr()
+    assert scratch.empty("x", 2, 10, like).data_ptr() != first.data_ptr()
+    assert scratch.empty("pre", 8, 10, like).shape == (8, 10)
+    assert scratch.empty("pre", 8, 10, like.double()).dtype == torch.float64

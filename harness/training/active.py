@@ -187,11 +187,29 @@ def _top_k_indices(pre_NF: Tensor, k: int) -> Tensor:
         return pre_NF.topk(k, dim=1, sorted=False).indices
     groups = latents // size
     # members of a group are `groups` columns apart, so that the maximum runs along contiguous memory
-    best_Nk = pre_NF.view(n, size, groups).amax(1).topk(k, dim=1, sorted=False).indices
+    best = pre_NF.view(n, size, groups).amax(1).topk(k, dim=1, sorted=False)
     step_S = torch.arange(0, latents, groups)
-    member_NC = (best_Nk[:, None, :] + step_S[None, :, None]).reshape(n, size * k)
-    place_Nk = pre_NF.gather(1, member_NC).topk(k, dim=1, sorted=False).indices
-    return member_NC.gather(1, place_Nk)
+    member_NC = (best.indices[:, None, :] + step_S[None, :, None]).reshape(n, size * k)
+    value_NC = pre_NF.gather(1, member_NC)
+    # the k maxima are k values already, so nothing below the least of them can be among the k largest
+    return member_NC.gather(1, _few_largest(value_NC, best.values.amin(1, keepdim=True), k))
+
+
+def _few_largest(value_NC: Tensor, bound_N1: Tensor, k: int) -> Tensor:
+    """Return the places ``[N, k]`` of the ``k`` largest of each row, of which only those from ``bound_N1`` up count."""
+    n, columns = value_NC.shape
+    flat_E = _nonzero(value_NC >= bound_N1)
+    row_E = flat_E.div(columns, rounding_mode="floor")
+    count_N = torch.bincount(row_E, minlength=n)
+    fewest, most = int(count_N.min()), int(count_N.max())
+    if fewest < k or 2 * most > columns:  # not a number, or many equal values
+        return value_NC.topk(k, dim=1, sorted=False).indices
+    slot_E = torch.arange(len(flat_E)) + (most * torch.arange(n) - count_N.cumsum(0) + count_N)[row_E]
+    packed_NM = torch.full((n, most), -torch.inf, dtype=value_NC.dtype)
+    packed_NM.view(-1)[slot_E] = value_NC.view(-1)[flat_E]
+    place_NM = torch.zeros((n, most), dtype=torch.int64)
+    place_NM.view(-1)[slot_E] = flat_E - row_E * columns
+    return place_NM.gather(1, packed_NM.topk(k, dim=1, sorted=False).indices)
 
 
 def _group_size(latents: int, k: int) -> int:

@@ -7,7 +7,6 @@ many entries are active, or on a GPU, the same functions go through dense produc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -21,18 +20,19 @@ DENSE_SHARE = 0.1
 """Share of active entries from which dense products are faster on a CPU (measured: equal at about an eighth)."""
 
 
-@dataclass
 class Scratch:
     """Memory used again at every step: fresh pages for the pre-activations would cost a fifth of a step."""
 
-    pre: Tensor = field(default_factory=lambda: torch.empty(0))
+    def __init__(self) -> None:
+        self._held: dict[str, Tensor] = {}
 
-    def pre_NF(self, x_ND: Tensor, latents: int) -> Tensor:
-        """Return an uninitialised ``[N, F]`` on the device of ``x_ND``; valid until the next call."""
-        size = x_ND.shape[0] * latents
-        if self.pre.numel() < size or self.pre.device != x_ND.device or self.pre.dtype != x_ND.dtype:
-            self.pre = x_ND.new_empty(size)
-        return self.pre[:size].view(x_ND.shape[0], latents)
+    def empty(self, name: str, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return an uninitialised ``[rows, columns]``, valid until the next call under the same name."""
+        held = self._held.get(name)
+        size = rows * columns
+        if held is None or held.numel() < size or held.device != like.device or held.dtype != like.dtype:
+            held = self._held[name] = like.new_empty(size)
+        return held[:size].view(rows, columns)
 
 
 class Encoder(NamedTuple):
@@ -51,6 +51,17 @@ class Encoder(NamedTuple):
     def inputs(self, x_ND: Tensor) -> Tensor:
         """Return centred inputs."""
         return x_ND if self.centre_D is None else x_ND - self.centre_D
+
+    def pre_activations(self, inputs_ND: Tensor, scratch: Scratch) -> Tensor:
+        """Return pre-activations ``[N, F]`` of centred inputs, in the scratch's memory.
+
+        The bias is one more column of the weights, times 1: adding it to the product would pass over ``[N, F]`` again.
+        """
+        (n, width), latents = inputs_ND.shape, self.W_FD.shape[0]
+        x_NE, W_FE = (scratch.empty(*key, width + 1, inputs_ND) for key in (("x", n), ("W", latents)))
+        x_NE[:, :width], x_NE[:, width] = inputs_ND, 1.0
+        W_FE[:, :width], W_FE[:, width] = self.W_FD, self.bias_F
+        return torch.mm(x_NE, W_FE.T, out=scratch.empty("pre", n, latents, inputs_ND))
 
 
 def encode(weights: Encoder, x_ND: Tensor, select: Select, scratch: Scratch) -> tuple[Active, Tensor]:
@@ -100,8 +111,9 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, W_FD: Tensor, bias_F: Tensor, centre_D: Tensor | None, *given: Any) -> tuple[Active, Tensor]:
         given_ND, select, scratch = given
-        x_ND = Encoder(W_FD, bias_F, centre_D).inputs(given_ND)
-        pre_NF = torch.addmm(bias_F, x_ND, W_FD.T, out=scratch.pre_NF(x_ND, W_FD.shape[0]))
+        encoder = Encoder(W_FD, bias_F, centre_D)
+        x_ND = encoder.inputs(given_ND)
+        pre_NF = encoder.pre_activations(x_ND, scratch)
         ctx.active = select(pre_NF)
         ctx.save_for_backward(x_ND, W_FD)
         return ctx.active, ctx.active.pick(pre_NF)
