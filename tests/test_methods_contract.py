@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -40,8 +40,6 @@ def test_dictionary_keeps_the_contract(name: str) -> None:
 
 def shape(kind: Any) -> dict[str, Any]:
     """Return the fields of a dataclass, nested ones as dictionaries, from its resolved annotations."""
-    from typing import get_type_hints
-
     hints = get_type_hints(kind, localns=vars(kind))
     return {f.name: shape(hints[f.name]) if is_dataclass(hints[f.name]) else None for f in fields(kind)}
 
@@ -57,28 +55,91 @@ def test_yaml_names_exactly_the_parameters_of_the_code(name: str) -> None:
 
 
 class Plain(Dictionary):
-    """Keeps the contract: a fixed code."""
-
-    from dataclasses import dataclass
+    """Keeps the contract: codes are the positive parts of the activations."""
 
     @dataclass(frozen=True)
     class Params:
-        """None."""
+        """One parameter."""
+
+        gain: float
+        """what a code is multiplied with in ``decode``"""
 
     def __init__(self, params: Params, setting: Setting) -> None:
         super().__init__()
-        self.register_buffer("row", torch.eye(setting.width))
+        self.register_buffer("rows", params.gain * torch.eye(setting.width))
 
-    def fit(self, train: Train) -> None: ...
+    def fit(self, train: Train) -> None:
+        """Nothing is fitted."""
 
     def encode(self, x_ND: Tensor, doc_N: Tensor) -> Tensor:
+        """Return positive parts."""
         return x_ND.relu()
 
     def decode(self, z_NF: Tensor) -> Tensor:
-        return z_NF @ self.row
+        """Return codes times rows."""
+        return z_NF @ self.rows
 
     def directions(self) -> Tensor:
-        return self.row
+        """Return rows."""
+        return self.rows
 
     def summary(self) -> dict[str, float]:
+        """Return nothing."""
         return {}
+
+
+class Batchwise(Plain):
+    """A code that depends on the rest of the batch."""
+
+    def encode(self, x_ND: Tensor, doc_N: Tensor) -> Tensor:
+        """Return what exceeds the batch's mean."""
+        return (x_ND - x_ND.mean(0)).relu()
+
+
+class Unfolded(Plain):
+    """Directions in other units than decode's."""
+
+    def directions(self) -> Tensor:
+        """Return rows at norm 1."""
+        return torch.eye(len(self.rows))
+
+
+class Drawing(Plain):
+    """A fit that draws from the global generator."""
+
+    def fit(self, train: Train) -> None:
+        """Draw."""
+        self.rows += torch.rand(())
+
+
+class Silent(Plain):
+    """A parameter nobody explained."""
+
+    @dataclass(frozen=True)
+    class Params:
+        """One parameter."""
+
+        gain: float
+
+
+def test_a_method_of_ones_own_is_checked_in_one_call() -> None:
+    assert isinstance(check_dictionary(Plain, Plain.Params(2.0), seeded=False), Plain)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (Batchwise, "a document's code does not depend on what else is in the batch"),
+        (Unfolded, "one more unit of latent 0 adds directions"),
+        (Drawing, "fit leaves the global generator of torch alone"),
+        (Silent, r"these lack one: \['gain'\]"),
+    ],
+)
+def test_a_broken_contract_is_named(make: type[Plain], sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check_dictionary(make, make.Params(2.0), seeded=False)
+
+
+def test_a_seed_without_effect_is_named() -> None:
+    with pytest.raises(AssertionError, match="another seed must give another fit"):
+        check_dictionary(Plain, Plain.Params(2.0))
