@@ -46,9 +46,38 @@ def test_top_k_of_more_latents_than_there_are_is_refused() -> None:
         top_k(torch.zeros(2, 8), 9)
 
 
-def test_wide_rows_are_searched_by_groups() -> None:
-    assert selection._group_size(4608, 32) > 1
-    assert selection._group_size(64, 32) == 1
+@pytest.mark.parametrize(("latents", "k"), [(4608, 32), (64, 32), (97, 4), (8, 8)])
+def test_groups_hold_at_least_k_and_at_most_the_latents(latents: int, k: int) -> None:
+    assert k <= selection._groups(latents, k) <= latents
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_selection_does_not_depend_on_threads_or_type(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pre_NF = normal(37, 120)
+    expected = dense(top_k(pre_NF, 5), pre_NF), dense(batch_top_k(pre_NF, 5, 1.0), pre_NF)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for dtype in (torch.float32, torch.float64):
+        typed_NF = pre_NF.to(dtype)
+        assert torch.equal(dense(top_k(typed_NF, 5), typed_NF).float(), expected[0])
+        assert torch.equal(dense(batch_top_k(typed_NF, 5, 1.0), typed_NF).float(), expected[1])
+
+
+def test_array_operators_select_what_compiled_loops_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    pre_NF = normal(37, 120)
+    selections = (
+        lambda: top_k(pre_NF, 5),
+        lambda: batch_top_k(pre_NF, 5, 1.0),
+        lambda: batch_top_k(pre_NF, 90, 1.0),
+        lambda: above(pre_NF, 0.3),
+        lambda: positive(pre_NF),
+    )
+    compiled = [dense(select(), pre_NF) for select in selections]
+    kth_N1 = selection.kth_largest(pre_NF, 7)
+    monkeypatch.setattr(selection, "_is_compiled", lambda _: False)
+    for select, expected in zip(selections, compiled, strict=True):
+        assert torch.equal(dense(select(), pre_NF), expected)
+    assert torch.equal(selection.kth_largest(pre_NF, 7), kth_N1)
+    assert torch.equal(kth_N1[:, 0], pre_NF.sort(1, descending=True).values[:, 6])
 
 
 @pytest.mark.parametrize("guess", [float("nan"), 0.0, 0.5, 2.0, 1e6])
@@ -73,8 +102,8 @@ def test_masks_become_entries_in_row_order() -> None:
     pre_NF[4] = -1.0  # a row without entries
     for active, expected in ((positive(pre_NF), pre_NF > 0), (above(pre_NF, 0.7), pre_NF > 0.7)):
         assert torch.equal(active.row_E, expected.nonzero()[:, 0])
-        assert torch.equal(active.latent_E, expected.nonzero()[:, 1])
-    assert positive(normal(3, 5)).entries == int((normal(3, 5) > 0).sum())  # 15 entries: not a multiple of 8
+        assert torch.equal(active.place(torch.ones(active.entries)) > 0, expected)
+    assert positive(torch.ones(0, 5)).entries == 0
 
 
 def test_order_by_latent_covers_every_entry_once() -> None:

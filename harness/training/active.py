@@ -1,7 +1,8 @@
-"""Which latents are active: sparse codes in compressed rows, and the fast ways to select them.
+"""Which latents are active: sparse codes in compressed rows, and the ways to select them.
 
 A batch of 2 048 rows and 4 608 latents holds 9.4 million pre-activations, of which 65 thousand survive. Nothing here
-writes a dense code: what survives is kept as entries ``E`` in row order, the form the kernel multiplies with.
+writes a dense code: what survives is kept as entries ``E`` in row order, the form the kernel multiplies with. On the
+CPU compiled loops select; elsewhere, and for types they do not know, array operators do the same.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from harness.errors import CellError
+from harness.training import compiled
+from harness.training.compiled import Array
+
+EXPECTED = 64
+"""Entries a row for which the search above a threshold is laid out; it changes the speed only."""
 
 Select = Callable[[Tensor], "Active"]
 """From pre-activations ``[N, F]`` to the active entries."""
@@ -38,7 +45,7 @@ class ByLatent:
 
 @dataclass(frozen=True)
 class Active:
-    """Active entries of a code ``[N, F]`` in row order.
+    """Active entries of a code ``[N, F]``, row after row; inside a row in no order.
 
     Attributes:
         latent_E: int64, the latent of each entry.
@@ -71,10 +78,15 @@ class Active:
     @cached_property
     def by_latent(self) -> ByLatent:
         """The entries ordered by latent, rows ascending inside one (so sums have one order: bit-equal reruns)."""
-        # int32 keys halve the passes of the radix sort
-        order_E = self.latent_E.int().sort(stable=True).indices
         count_F = torch.bincount(self.latent_E, minlength=self.latents)
-        return ByLatent(order_E, self.row_E[order_E], count_F.cumsum(0) - count_F)
+        start_F = count_F.cumsum(0) - count_F
+        if self.latent_E.is_cuda:
+            order_E = self.latent_E.sort(stable=True).indices
+            return ByLatent(order_E, self.row_E[order_E], start_F)
+        order_E, row_E = torch.empty_like(self.latent_E), torch.empty_like(self.latent_E)
+        given = (self.latent_E, self.row_E, start_F, order_E, row_E)
+        compiled.order_by_latent(*(part.numpy() for part in given))
+        return ByLatent(order_E, row_E, start_F)
 
     def place(self, value_E: Tensor) -> Tensor:
         """Return the dense ``[N, F]`` with ``value_E`` at the entries and 0 elsewhere."""
@@ -90,19 +102,44 @@ class Active:
 def top_k(pre_NF: Tensor, k: int) -> Active:
     """Return the ``k`` largest of each row (exactly; which of two equal values is taken is not specified)."""
     n, latents = pre_NF.shape
-    latent_Nk = _top_k_indices(pre_NF, k)
+    if k > latents:
+        raise CellError(f"k = {k} exceeds the {latents} latents of the dictionary")
     start_N = torch.arange(0, n * k, k, device=pre_NF.device)
-    return Active(latent_Nk.reshape(-1), start_N, latents)
+    return Active(_top_k_indices(pre_NF, k).reshape(-1), start_N, latents)
+
+
+def _top_k_indices(pre_NF: Tensor, k: int) -> Tensor:
+    """Return indices ``[N, k]``."""
+    if _is_compiled(pre_NF):
+        n, latents = pre_NF.shape
+        groups = _groups(latents, k)
+        latent_Nk = torch.empty((n, k), dtype=torch.int64)
+        pre, out = pre_NF.numpy(), latent_Nk.numpy()
+        if all(compiled.over_rows(lambda *rows: compiled.top_k_rows(pre, groups, out, *rows), n)):
+            return latent_Nk
+    return pre_NF.topk(k, dim=1, sorted=False).indices
+
+
+def kth_largest(value_NF: Tensor, k: int) -> Tensor:
+    """Return the ``k``-th largest of each row, ``[N, 1]``."""
+    place = value_NF.shape[1] - k
+    if not _is_compiled(value_NF):
+        return value_NF.kthvalue(place + 1, dim=1, keepdim=True).values
+    # numpy selects with vector instructions
+    return torch.from_numpy(np.partition(value_NF.numpy(), place, axis=1)[:, place : place + 1])
 
 
 def positive(pre_NF: Tensor) -> Active:
     """Return every entry above 0."""
-    return _from_mask(pre_NF > 0)
+    return above(pre_NF, 0.0)
 
 
 def above(pre_NF: Tensor, threshold: float | Tensor) -> Active:
     """Return every entry above ``threshold`` (a number, or ``[F]``)."""
-    return _from_mask(pre_NF > threshold)
+    if isinstance(threshold, Tensor) or not _is_compiled(pre_NF):
+        return _from_mask(pre_NF > threshold)
+    found = _above(pre_NF, threshold)
+    return _active(found.latent_E, found.count_N, pre_NF.shape[1])
 
 
 def batch_top_k(pre_NF: Tensor, k: int, guess: float) -> Active:
@@ -114,108 +151,68 @@ def batch_top_k(pre_NF: Tensor, k: int, guess: float) -> Active:
         guess: a value that about ``k * N`` entries exceed, such as the last batch's bound; it only changes the speed.
     """
     wanted = k * pre_NF.shape[0]
+    if not _is_compiled(pre_NF):
+        return _from_mask(_largest(pre_NF, wanted) & (pre_NF > 0))
     found = _at_least(pre_NF, wanted, guess)
-    if found.entries <= wanted:
-        return found
-    return _keep(found, _largest(found.pick(pre_NF), wanted))
+    latent_E, excess = found.latent_E, len(found.latent_E) - wanted
+    if excess > 0:
+        border = np.partition(found.value_E, excess)[excess]
+        latent_E = compiled.keep_largest(*found, border, wanted)
+    return _active(latent_E, found.count_N, pre_NF.shape[1])
 
 
-def _at_least(pre_NF: Tensor, wanted: int, guess: float) -> Active:
+class _Found(NamedTuple):
+    """Entries above a bound, row after row, and how many each row has."""
+
+    latent_E: Array
+    value_E: Array
+    count_N: Array
+
+
+def _above(pre_NF: Tensor, bound: float) -> _Found:
+    n, latents = pre_NF.shape
+    pre, count_N, groups = pre_NF.numpy(), np.empty(n, np.int64), _groups(latents, EXPECTED)
+    parts = compiled.over_rows(lambda *rows: compiled.above_rows(pre, bound, groups, count_N, *rows), n)
+    latent_E, value_E = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Found(latent_E, value_E, count_N)
+
+
+def _at_least(pre_NF: Tensor, wanted: int, guess: float) -> _Found:
     """Return the entries above some bound that ``wanted`` or more exceed, or every positive entry."""
     bound = 0.95 * guess
     while bound > 1e-3:
-        found = above(pre_NF, bound)
-        if found.entries >= wanted:
+        found = _above(pre_NF, bound)
+        if len(found.latent_E) >= wanted:
             return found
-        bound *= 0.85 if found.entries > 0.5 * wanted else 0.3
-    return positive(pre_NF)
+        bound *= 0.85 if len(found.latent_E) > 0.5 * wanted else 0.3
+    return _above(pre_NF, 0.0)
 
 
-def _largest(value_E: Tensor, count: int) -> Tensor:
-    """Return a mask of exactly ``count`` largest values; of equal ones at the border the first are kept."""
-    border = _kth(value_E, value_E.shape[0] - count)
-    keep_E = value_E > border
-    spare = count - int(keep_E.sum())
-    tied = torch.nonzero(value_E == border).flatten()[:spare]
-    keep_E[tied] = True
-    return keep_E
+def _active(latent_E: Array, count_N: Array, latents: int) -> Active:
+    return Active(torch.from_numpy(latent_E), torch.from_numpy(count_N.cumsum() - count_N), latents)
 
 
-def _kth(value_E: Tensor, place: int) -> float:
-    """Return the value at ``place`` (from 0) in ascending order."""
-    if value_E.is_cuda:
-        return float(value_E.kthvalue(place + 1).values)
-    # numpy selects with vector instructions, ten times faster than torch
-    return float(np.partition(value_E.detach().numpy(), place)[place])
-
-
-def _keep(active: Active, keep_E: Tensor) -> Active:
-    row_E = active.row_E[keep_E]
-    count_N = torch.bincount(row_E, minlength=active.rows)
-    return Active(active.latent_E[keep_E], count_N.cumsum(0) - count_N, active.latents)
+def _largest(value_NF: Tensor, count: int) -> Tensor:
+    """Return a mask of exactly ``count`` largest values."""
+    if count >= value_NF.numel():
+        return torch.ones_like(value_NF, dtype=torch.bool)
+    flat_E = value_NF.reshape(-1)
+    keep_E = torch.zeros_like(flat_E, dtype=torch.bool)
+    keep_E[flat_E.topk(count, sorted=False).indices] = True
+    return keep_E.view_as(value_NF)
 
 
 def _from_mask(mask_NF: Tensor) -> Active:
-    n, latents = mask_NF.shape
-    flat_E = _nonzero(mask_NF)
-    row_E = flat_E.div(latents, rounding_mode="floor")
-    count_N = torch.bincount(row_E, minlength=n)
-    return Active(flat_E - row_E * latents, count_N.cumsum(0) - count_N, latents)
+    count_N = mask_NF.sum(1)
+    return Active(mask_NF.nonzero()[:, 1], count_N.cumsum(0) - count_N, mask_NF.shape[1])
 
 
-def _nonzero(mask_NF: Tensor) -> Tensor:
-    """Return the flat positions of ``True``; eight booleans at a time, which is three times faster when few are set."""
-    if mask_NF.numel() % 8:
-        return mask_NF.reshape(-1).nonzero().flatten()
-    words = mask_NF.reshape(-1).view(torch.int64)
-    word_W = words.nonzero().flatten()
-    inside = words[word_W].view(torch.bool).nonzero().flatten()
-    return word_W[inside >> 3] * 8 + (inside & 7)
+def _is_compiled(pre_NF: Tensor) -> bool:
+    """Return whether the compiled loops can read it."""
+    return pre_NF.device.type == "cpu" and pre_NF.dtype in (torch.float32, torch.float64)
 
 
-def _top_k_indices(pre_NF: Tensor, k: int) -> Tensor:
-    """Return indices ``[N, k]``.
-
-    The columns are dealt into groups. The ``k`` largest of a row lie in the ``k`` groups of largest maximum, so a
-    search among group maxima and one among the members of those groups replace the search of the whole row.
-    """
-    n, latents = pre_NF.shape
-    if k > latents:
-        raise CellError(f"k = {k} exceeds the {latents} latents of the dictionary")
-    size = _group_size(latents, k)
-    if size == 1 or pre_NF.is_cuda:
-        return pre_NF.topk(k, dim=1, sorted=False).indices
-    groups = latents // size
-    # members of a group are `groups` columns apart, so that the maximum runs along contiguous memory
-    best = pre_NF.view(n, size, groups).amax(1).topk(k, dim=1, sorted=False)
-    step_S = torch.arange(0, latents, groups)
-    member_NC = (best.indices[:, None, :] + step_S[None, :, None]).reshape(n, size * k)
-    value_NC = pre_NF.gather(1, member_NC)
-    # the k maxima are k values already, so nothing below the least of them can be among the k largest
-    return member_NC.gather(1, _few_largest(value_NC, best.values.amin(1, keepdim=True), k))
-
-
-def _few_largest(value_NC: Tensor, bound_N1: Tensor, k: int) -> Tensor:
-    """Return the places ``[N, k]`` of the ``k`` largest of each row, of which only those from ``bound_N1`` up count."""
-    n, columns = value_NC.shape
-    flat_E = _nonzero(value_NC >= bound_N1)
-    row_E = flat_E.div(columns, rounding_mode="floor")
-    count_N = torch.bincount(row_E, minlength=n)
-    fewest, most = int(count_N.min()), int(count_N.max())
-    if fewest < k or 2 * most > columns:  # not a number, or many equal values
-        return value_NC.topk(k, dim=1, sorted=False).indices
-    slot_E = torch.arange(len(flat_E)) + (most * torch.arange(n) - count_N.cumsum(0) + count_N)[row_E]
-    packed_NM = torch.full((n, most), -torch.inf, dtype=value_NC.dtype)
-    packed_NM.view(-1)[slot_E] = value_NC.view(-1)[flat_E]
-    place_NM = torch.zeros((n, most), dtype=torch.int64)
-    place_NM.view(-1)[slot_E] = flat_E - row_E * columns
-    return place_NM.gather(1, packed_NM.topk(k, dim=1, sorted=False).indices)
-
-
-def _group_size(latents: int, k: int) -> int:
-    """Return the divisor of ``latents`` that makes both searches shortest, 1 where grouping does not pay."""
-    best, cost = 1, 0.7 * latents
-    for size in range(2, math.isqrt(latents) + 1):
-        if latents % size == 0 and latents // size >= k and latents // size + size * k < cost:
-            best, cost = size, latents / size + size * k
-    return best
+def _groups(latents: int, k: int) -> int:
+    """Return into how many groups columns are dealt: few make maxima quick to search, many leave few values to see."""
+    groups = max(round(math.sqrt(k * latents / 4)), k)
+    return groups if 2 * groups <= latents else latents

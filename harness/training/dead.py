@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from harness.training.active import Active
+from harness.training.active import Active, kth_largest
 from harness.training.kernel import Encoder, latent_sums
 from harness.training.loop import Moment, Rule
 
@@ -96,7 +96,7 @@ class Revival(Rule):
         gradients = torch.autograd.grad(self.params.alpha * variance * term, rows)
         for parameter, gradient in zip(whole, gradients, strict=True):
             if parameter.grad is not None:
-                parameter.grad.index_add_(0, dead_K, gradient)
+                parameter.grad[dead_K] += gradient
 
     def after(self, moment: Moment, adam: torch.optim.Adam) -> None:
         """Nothing is left to do."""
@@ -128,8 +128,7 @@ def auxk_loss(dead: DeadRows, inputs_ND: Tensor, error_ND: Tensor, k: int) -> Te
     pre_NK = torch.addmm(dead.b_enc_K, inputs_ND, dead.W_enc_KD.T)
     count = pre_NK.shape[1]
     if count > k:
-        kept = pre_NK.topk(k, dim=1, sorted=False)
-        pre_NK = torch.zeros_like(pre_NK).scatter(1, kept.indices, kept.values)
+        pre_NK = torch.where(pre_NK >= kth_largest(pre_NK.detach(), k), pre_NK, 0.0)
     left_ND = error_ND - pre_NK.relu() @ dead.W_dec_KD
     variance = (error_ND - error_ND.mean(0)).square().sum().clamp_min(1e-12)
     return left_ND.square().sum() / variance * min(count / k, 1.0)

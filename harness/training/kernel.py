@@ -53,15 +53,9 @@ class Encoder(NamedTuple):
         return x_ND if self.centre_D is None else x_ND - self.centre_D
 
     def pre_activations(self, inputs_ND: Tensor, scratch: Scratch) -> Tensor:
-        """Return pre-activations ``[N, F]`` of centred inputs, in the scratch's memory.
-
-        The bias is one more column of the weights, times 1: adding it to the product would pass over ``[N, F]`` again.
-        """
-        (n, width), latents = inputs_ND.shape, self.W_FD.shape[0]
-        x_NE, W_FE = (scratch.empty(*key, width + 1, inputs_ND) for key in (("x", n), ("W", latents)))
-        x_NE[:, :width], x_NE[:, width] = inputs_ND, 1.0
-        W_FE[:, :width], W_FE[:, width] = self.W_FD, self.bias_F
-        return torch.mm(x_NE, W_FE.T, out=scratch.empty("pre", n, latents, inputs_ND))
+        """Return pre-activations ``[N, F]`` of centred inputs, in the scratch's memory."""
+        out_NF = scratch.empty("pre", inputs_ND.shape[0], self.W_FD.shape[0], inputs_ND)
+        return torch.addmm(self.bias_F, inputs_ND, self.W_FD.T, out=out_NF)
 
 
 def encode(weights: Encoder, x_ND: Tensor, select: Select, scratch: Scratch) -> tuple[Active, Tensor]:
