@@ -173,3 +173,17 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=r"^--out: '.*' cannot be written into$"):
         output_folder(tmp_path / "new", "--out")
     assert names(tmp_path) == ["file"]
+
+
+def test_what_a_killed_writer_left_goes_with_a_later_write_once_it_is_a_day_old(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / ".other.json.x.tmp"
+    other.touch()
+    write_text(path, "new")
+    assert left.exists()  # it may belong to a writer at work
+    for file in (left, other):
+        os.utime(file, (0, 0))
+    write_text(path, "newer")
+    assert names(tmp_path) == [other.name, path.name]

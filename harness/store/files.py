@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from harness.errors import UserError
+
+ABANDONED_S = 24 * 3600.0
+"""Age from which a temporary file counts as left behind by a killed writer; no write takes a day."""
 
 
 def output_folder(path: Path, option: str) -> Path:
@@ -25,6 +31,7 @@ def output_folder(path: Path, option: str) -> Path:
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Create ``path`` from what ``write`` puts into a temporary file beside it; parents are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -37,6 +44,14 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed writers of ``path`` left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process may be doing the same
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                left.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
