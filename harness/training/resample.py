@@ -82,7 +82,7 @@ class Resampling(Rule):
     def _due(self, moment: Moment) -> bool:
         done = moment.step + 1
         period = self.params.every * moment.steps
-        return done <= self.params.until * moment.steps and done // period > moment.step // period
+        return moment.step > 0 and done <= self.params.until * moment.steps and done // period > moment.step // period
 
     def _renew(self, dead_K: Tensor) -> None:
         row_KD = normalize(self.weights.encoder().inputs(self._draw(len(dead_K))), dim=1)
