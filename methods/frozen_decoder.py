@@ -1,4 +1,4 @@
-"""Half of a BatchTopK SAE trained, the other half left random: what training either half is worth (arXiv 2602.14111)."""
+"""Half of a BatchTopK SAE trained, the other left random: what training either half is worth (arXiv 2602.14111)."""
 
 from __future__ import annotations
 

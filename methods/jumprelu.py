@@ -95,8 +95,8 @@ class JumpReLU(Autoencoder):
 def jump(excess_E: Tensor, theta_E: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
     """Return values ``pi 1[pi > theta]`` and steps ``1[pi > theta]`` for ``pi = excess + theta``.
 
-    Gradients: ``df/dpi = 1[pi > theta]``, ``df/dtheta = -(theta / eps) K``, ``dstep/dtheta = -(1 / eps) K``, where ``K``
-    is 1 within ``eps / 2`` of the threshold on both sides; that of ``excess`` is that of ``pi`` (arXiv 2407.14435, 11-12).
+    Gradients (arXiv 2407.14435): ``df/dpi = 1[pi > theta]``, ``df/dtheta = -(theta / eps) K``, ``dstep/dtheta = -K/eps``
+    with ``K = 1`` within ``eps / 2`` of the threshold on both sides; that of ``excess`` is that of ``pi``.
     """
     value_E, on_E = _Jump.apply(excess_E, theta_E, bandwidth)  # type: ignore[no-untyped-call]
     return value_E, on_E

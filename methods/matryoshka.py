@@ -43,7 +43,7 @@ class Matryoshka(Thresholded):
         return (x_BD[:, None] - xhat_BPD).square().sum() / (len(x_BD) * len(self.ends))
 
     def _by_prefix(self, active: Active, value_E: Tensor) -> Tensor:
-        """Return what each prefix reconstructs, ``[B, P, D]``: sums of what each group adds, so no row is read twice."""
+        """Return what each prefix reconstructs, ``[B, P, D]``: running sums over groups."""
         split, order_E = by_group(active, self.ends)
         part_GD = decode(split, value_E.index_select(0, order_E), self.W_dec, torch.zeros_like(self.b_dec))
         return part_GD.view(active.rows, len(self.ends), -1).cumsum(1) + self.b_dec

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from harness.methods.jumprelu import jump
 from torch import Tensor
 from worlds import LIBRARY, build, codes, fit, fitted, fvu, l0, mcc, orthogonal, reconstruction, rrb, superposed
 
 from harness.api import ArrayActivations, Setting, Train
 from harness.errors import CellError
-from harness.methods.jumprelu import jump
 from harness.training.autoencoder import Autoencoder
 from harness.training.loop import Moment
 
