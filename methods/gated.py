@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import Activations, Setting, Train
-from harness.training.active import positive
 from harness.training.autoencoder import Autoencoder, squared_error
+from harness.training.codes import Coder
 from harness.training.control import Control, L0Controller
-from harness.training.kernel import decode, encode
 from harness.training.loop import Moment, Optim, Rule
 from harness.training.rules import UnitRows
 from harness.training.threshold import calibrate
@@ -38,6 +37,7 @@ class Gated(Autoencoder):
     def __init__(self, params: Params, setting: Setting) -> None:
         super().__init__(setting, params.optim)
         self.params = params
+        self.coder = Coder()
         self.log_gain = nn.Parameter(torch.zeros(setting.latents))
         self.b_mag = nn.Parameter(torch.zeros(setting.latents))
 
@@ -53,15 +53,16 @@ class Gated(Autoencoder):
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error, penalty, and squared error of the auxiliary reconstruction."""
-        active, pre_E = encode(self.encoder(), x_BD, positive, self._scratch)
-        weights = (self.log_gain.exp(), self.b_enc, self.b_mag)
-        gain_E, gate_bias_E, bias_E = (part_F.index_select(0, active.latent_E) for part_F in weights)
+        code = self.coder(self.encoder(), x_BD, 0.0)
+        gate = code.pre.relu()
         # taking the gate's bias out takes its gradient out too
-        value_E = torch.addcmul(bias_E, pre_E - gate_bias_E, gain_E).relu()
-        xhat_BD = decode(active, value_E, self.W_dec, self.b_dec)
-        aux_BD = decode(active, pre_E, self.W_dec.detach(), self.b_dec.detach())
-        coefficient = self.control(float((value_E > 0).sum()) / len(x_BD), moment)
-        return squared_error(x_BD, xhat_BD) + squared_error(x_BD, aux_BD) + coefficient * pre_E.sum() / len(x_BD)
+        project = code.pre - code.per_entry(self.b_enc)
+        magnitude = torch.addcmul(code.per_entry(self.b_mag), project, code.per_entry(self.log_gain.exp()))
+        value = torch.where(code.pre > 0, magnitude.relu(), 0.0)
+        xhat_BD = code.decode(value, self.W_dec, self.b_dec)
+        aux_BD = code.decode(gate, self.W_dec.detach(), self.b_dec.detach())
+        coefficient = self.control(float((value > 0).sum()) / len(x_BD), moment)
+        return squared_error(x_BD, xhat_BD) + squared_error(x_BD, aux_BD) + coefficient * gate.sum() / len(x_BD)
 
     def finish(self, train: Train) -> None:
         """Shift the gate by what little is missing to the target L0 on ``val``; magnitudes stay."""

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from harness.api import Activations, Setting, Train
-from harness.training.active import Active, above
 from harness.training.autoencoder import Autoencoder, squared_error
+from harness.training.codes import Coder
 from harness.training.control import Control, L0Controller
-from harness.training.kernel import Encoder, decode, encode
+from harness.training.kernel import Encoder
 from harness.training.loop import Moment, Optim, Rule
 from harness.training.rules import UnitRows
 from harness.training.threshold import calibrate, checked
@@ -42,6 +42,7 @@ class JumpReLU(Autoencoder):
     def __init__(self, params: Params, setting: Setting) -> None:
         super().__init__(setting, params.optim)
         self.params = params
+        self.coder = Coder()
         self.log_theta = nn.Parameter(torch.full((setting.latents,), torch.nan))
 
     @torch.no_grad()
@@ -67,16 +68,11 @@ class JumpReLU(Autoencoder):
         theta_F = self.theta_F()
         # thresholds go into the bias, so that one number selects; entries just below them carry a gradient too
         shifted = Encoder(self.W_enc, self.b_enc - theta_F.detach(), self.b_dec)
-        active, excess_E = encode(shifted, x_BD, self.select, self._scratch)
-        theta_E = theta_F.index_select(0, active.latent_E)
-        value_E, on_E = jump(excess_E, theta_E, self.bandwidth)
-        l0 = on_E.sum() / len(x_BD)
-        xhat_BD = decode(active, value_E, self.W_dec, self.b_dec)
-        return squared_error(x_BD, xhat_BD) + self.control(float(l0.detach()), moment) * l0
-
-    def select(self, excess_BF: Tensor) -> Active:
-        """Return what lies above the lower edge of the kernel about the threshold."""
-        return above(excess_BF, -self.bandwidth / 2)
+        code = self.coder(shifted, x_BD, -self.bandwidth / 2)
+        value, on = jump(code.pre, code.per_entry(theta_F), self.bandwidth)
+        l0 = on.sum() / len(x_BD)
+        coefficient = self.control(float(l0.detach()), moment)
+        return squared_error(x_BD, code.decode(value, self.W_dec, self.b_dec)) + coefficient * l0
 
     def finish(self, train: Train) -> None:
         """Scale all thresholds by what little is missing to the target L0 on ``val``."""
@@ -92,27 +88,33 @@ class JumpReLU(Autoencoder):
             yield pre_NF / self.theta_F()
 
 
-def jump(excess_E: Tensor, theta_E: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
+def jump(excess: Tensor, theta: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
     """Return values ``pi 1[pi > theta]`` and steps ``1[pi > theta]`` for ``pi = excess + theta``.
 
-    Gradients (arXiv 2407.14435): ``df/dpi = 1[pi > theta]``, ``df/dtheta = -(theta / eps) K``, ``dstep/dtheta = -K/eps``
-    with ``K = 1`` within ``eps / 2`` of the threshold on both sides; that of ``excess`` is that of ``pi``.
+    Gradients (arXiv 2407.14435): ``df/dpi = 1[pi > theta]``, ``df/dtheta = -theta K / eps``, ``dstep/dtheta = -K/eps``
+    where ``K`` is 1 within ``eps / 2`` of the threshold on both sides; that of ``excess`` is that of ``pi``.
+
+    Args:
+        excess: by how much pre-activations exceed the threshold, of any shape.
+        theta: thresholds; broadcasts against ``excess``.
+        bandwidth: ``eps``.
     """
-    value_E, on_E = _Jump.apply(excess_E, theta_E, bandwidth)  # type: ignore[no-untyped-call]
-    return value_E, on_E
+    value, on = _Jump.apply(excess, theta, bandwidth)  # type: ignore[no-untyped-call]
+    return value, on
 
 
 class _Jump(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, excess_E: Tensor, theta_E: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(excess_E, theta_E)
+    def forward(ctx: Any, excess: Tensor, theta: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(excess, theta)
         ctx.bandwidth = bandwidth
-        on_E = (excess_E > 0).to(excess_E.dtype)
-        return (excess_E + theta_E) * on_E, on_E
+        on = (excess > 0).to(excess.dtype)
+        return (excess + theta) * on, on
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dvalue_E: Tensor, don_E: Tensor) -> tuple[Tensor | None, ...]:
-        excess_E, theta_E = ctx.saved_tensors
-        kernel_E = (excess_E.abs() < ctx.bandwidth / 2) / ctx.bandwidth
-        return dvalue_E * (excess_E > 0), -kernel_E * (theta_E * dvalue_E + don_E), None
+    def backward(ctx: Any, dvalue: Tensor, don: Tensor) -> tuple[Tensor | None, ...]:
+        excess, theta = ctx.saved_tensors
+        kernel = (excess.abs() < ctx.bandwidth / 2) / ctx.bandwidth
+        dtheta = (-kernel * (theta * dvalue + don)).sum_to_size(theta.shape)
+        return dvalue * (excess > 0), dtheta, None

@@ -55,6 +55,8 @@ def toy(name: str) -> tuple[Autoencoder, Tensor]:
     with torch.no_grad():
         for parameter in method.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    if hasattr(method, "bandwidth"):
+        method.bandwidth *= 5  # else hardly a value would lie in the kernel
     if hasattr(method, "control"):
         method.control = lambda l0, moment: 0.7
     return method, x_ND
@@ -119,6 +121,17 @@ def test_gradient_equals_finite_differences(name: str) -> None:
             else:
                 expected = slope(lambda: method.loss(x_ND, MOMENT).detach(), flat[i])
             assert float(gradient[i]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if hasattr(build(name, SETTING), "coder")])
+def test_whole_and_listed_codes_have_one_gradient(name: str) -> None:
+    gradients = []
+    for share in (1.0, 0.0):
+        method, x_ND = toy(name)
+        method.coder.share = share
+        method.loss(x_ND, MOMENT).backward()
+        gradients.append([parameter.grad for parameter in method.parameters()])
+    torch.testing.assert_close(*gradients, atol=1e-10, rtol=1e-10)
 
 
 def test_the_kernel_reaches_both_sides_of_the_threshold() -> None:

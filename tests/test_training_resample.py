@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 from worlds import build, codes, fit, superposed
 
 from harness.api import Dictionary, Setting
-from harness.training.active import positive
 from harness.training.kernel import Encoder
 from harness.training.loop import Moment
 from harness.training.resample import Resample, Resampling
@@ -46,11 +45,10 @@ def stepped(weights: Weights) -> torch.optim.Adam:
 
 def run(rule: Resampling, adam: torch.optim.Adam, steps: range, x_BD: Tensor, loss_B: Tensor) -> list[int]:
     """Let time pass, ``DEAD`` being silent; return the steps at which something was renewed."""
-    pre_BF = torch.ones(len(x_BD), 8).index_fill(1, DEAD, -1.0)
-    active = positive(pre_BF)
+    sum_F = torch.ones(8).index_fill(0, DEAD, 0.0)
     renewed = []
     for step in steps:
-        rule.see(active, active.pick(pre_BF), x_BD, loss_B)
+        rule.see(sum_F, x_BD, loss_B)
         before = rule.renewed
         rule.after(Moment(step, 100), adam)
         if rule.renewed > before:

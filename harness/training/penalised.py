@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from harness.api import Setting, Train
-from harness.training.active import positive
 from harness.training.autoencoder import Autoencoder
+from harness.training.codes import Coder
 from harness.training.loop import Moment, Optim, Rule, stream
 from harness.training.resample import Resample, Resampling
 from harness.training.rules import UnitRows
@@ -21,6 +21,7 @@ class Penalised(Autoencoder):
     def __init__(self, setting: Setting, optim: Optim, resample: Resample) -> None:
         super().__init__(setting, optim)
         self.resample = resample
+        self.coder = Coder()
 
     @abstractmethod
     def coefficient(self, l0: float, moment: Moment) -> float:
@@ -37,8 +38,10 @@ class Penalised(Autoencoder):
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error plus penalty."""
-        active, value_E, xhat_BD = self.reconstruct(x_BD, positive)
-        loss_B = (x_BD - xhat_BD).square().sum(1)
-        self.resampling.see(active, value_E, x_BD, loss_B)
-        self.train_l0 = active.entries / len(x_BD)
-        return loss_B.mean() + self.coefficient(self.train_l0, moment) * value_E.sum() / len(x_BD)
+        code = self.coder(self.encoder(), x_BD, 0.0)
+        value = code.pre.relu()
+        sum_F = code.sums(value)
+        loss_B = (x_BD - code.decode(value, self.W_dec, self.b_dec)).square().sum(1)
+        self.resampling.see(sum_F, x_BD, loss_B)
+        self.train_l0 = self.coder.share * self.setting.latents
+        return loss_B.mean() + self.coefficient(self.train_l0, moment) * sum_F.sum() / len(x_BD)

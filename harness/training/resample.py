@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from harness.training.active import Active
 from harness.training.dead import Silence
 from harness.training.kernel import Encoder
 from harness.training.loop import Moment, Rule
@@ -59,9 +58,10 @@ class Resampling(Rule):
         self.recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=params.batches)
         self.renewed = 0
 
-    def see(self, active: Active, value_E: Tensor, x_BD: Tensor, loss_B: Tensor) -> None:
-        """Take a batch, its code and the squared error of each row; to be called from the loss."""
-        self.silence.see(active, value_E.detach())
+    def see(self, sum_F: Tensor, x_BD: Tensor, loss_B: Tensor) -> None:
+        """Take each latent's summed values, a batch and the squared error of its rows; to be called from the loss."""
+        self.silence.steps_F += 1
+        self.silence.steps_F[sum_F.detach() > 0] = 0
         self.recent.append((x_BD, loss_B.detach()))
 
     def before(self, moment: Moment) -> None:
