@@ -198,7 +198,11 @@ def _dataclasses(params: Any) -> list[type]:
 
 
 def _documented(kind: type) -> set[str]:
-    """Return the fields of a dataclass that are followed by a string, as read from its source."""
+    """Return the fields of a dataclass that are followed by a string, as read from its source and its bases'."""
+    return {name for base in kind.__mro__ if is_dataclass(base) for name in _documented_in(base)}
+
+
+def _documented_in(kind: type) -> set[str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     lines = body.body if isinstance(body, ast.ClassDef) else []
     return {

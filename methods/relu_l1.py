@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from harness.api import Setting, Train
-from harness.training.active import positive
 from harness.training.autoencoder import Autoencoder, squared_error
+from harness.training.codes import Coder
 from harness.training.control import Control, L0Controller
-from harness.training.kernel import latent_sums
 from harness.training.loop import Moment, Optim, Rule
 from harness.training.threshold import calibrate
 
@@ -33,6 +32,7 @@ class ReLUL1(Autoencoder):
     def __init__(self, params: Params, setting: Setting) -> None:
         super().__init__(setting, params.optim)
         self.params = params
+        self.coder = Coder()
 
     def begin(self, train: Train) -> Sequence[Rule]:
         """Start the controller; decoder norms are free."""
@@ -45,10 +45,12 @@ class ReLUL1(Autoencoder):
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error plus penalty."""
-        active, value_E, xhat_BD = self.reconstruct(x_BD, positive)
+        code = self.coder(self.encoder(), x_BD, 0.0)
+        value = code.pre.relu()
         norm_F: Tensor = vector_norm(self.W_dec, dim=1)
-        penalty = (latent_sums(active, value_E) * norm_F).sum() / len(x_BD)
-        return squared_error(x_BD, xhat_BD) + self.control(active.entries / len(x_BD), moment) * penalty
+        penalty = (code.sums(value) * norm_F).sum() / len(x_BD)
+        coefficient = self.control(self.coder.share * self.setting.latents, moment)
+        return squared_error(x_BD, code.decode(value, self.W_dec, self.b_dec)) + coefficient * penalty
 
     def finish(self, train: Train) -> None:
         """Shift ``b_enc`` by what little is missing to the target L0 on ``val``; record where the controller ended."""

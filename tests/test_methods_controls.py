@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from torch import Tensor
 from worlds import build, codes, fit, fitted, fvu, l0, reconstruction, superposed, uses
 
 from harness.api import Dictionary, Setting
@@ -69,6 +71,70 @@ def test_random_dictionary_matches_l0_and_shrinks_to_least_squares() -> None:
 def test_random_dictionary_is_worse_than_a_trained_one(topk: Dictionary) -> None:
     x_ND = superposed(1000, 16, seed=2)
     assert fvu(topk, x_ND) < 0.7 * fvu(fitted("random_dictionary", superposed(4096, 16), SETTING, 1), x_ND)
+
+
+HALVES = {"frozen_decoder": {"W_dec"}, "frozen_encoder": {"W_enc", "b_enc"}}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_a_frozen_half_keeps_its_random_weights_and_the_other_learns(name: str) -> None:
+    initial = build(name, SETTING).state()
+    method = fitted(name, superposed(4096, 16), SETTING, 2)
+    trained = {key for key in ("W_enc", "b_enc", "W_dec") if not torch.equal(method.state()[key], initial[key])}
+    assert trained == {"W_enc", "b_enc", "W_dec"} - HALVES[name]
+
+
+def test_random_init_is_the_untrained_dictionary_at_the_target_l0() -> None:
+    x_ND = superposed(4000, 16, seed=1)
+    method, initial = fitted("random_init", x_ND, SETTING, 2), build("batchtopk", SETTING).state()
+    assert all(torch.equal(method.state()[key], initial[key]) for key in ("W_enc", "b_enc", "W_dec"))
+    assert l0(method, superposed(4000, 16, seed=2)) == pytest.approx(4, rel=0.05)
+    assert "steps" not in method.summary()
+
+
+def test_training_either_half_helps_and_both_helps_more() -> None:
+    x_ND, unseen_ND = superposed(4096, 16), superposed(1000, 16, seed=2)
+    names = ("batchtopk", "frozen_encoder", "frozen_decoder", "random_init")
+    both, decoder, encoder, none = (fvu(fitted(name, x_ND, SETTING, 6), unseen_ND) for name in names)
+    assert both < 0.9 * min(decoder, encoder)
+    assert max(decoder, encoder) < 0.9 * none
+
+
+def clustered(rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows near 8 far-apart centres, and which centre each is near."""
+    centre_GD = 10 * torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(seed)
+    of_N = torch.randint(8, (rows,), generator=generator)
+    return centre_GD[of_N] + 0.1 * torch.randn(rows, 16, generator=generator), of_N
+
+
+def test_kmeans_codes_are_the_nearest_centroid() -> None:
+    x_ND = superposed(2000, 16)
+    method = fitted("kmeans", x_ND, SETTING, 4)
+    centroid_FD = method.directions() + method.mean
+    nearest_N = torch.cdist(x_ND.double(), centroid_FD.double()).argmin(1)
+    assert torch.equal(codes(method, x_ND), torch.nn.functional.one_hot(nearest_N, 64).float())
+    torch.testing.assert_close(reconstruction(method, x_ND), centroid_FD[nearest_N], atol=1e-4, rtol=1e-4)
+
+
+def test_kmeans_is_close_to_full_k_means() -> None:
+    x_ND = superposed(4096, 16)
+    peer = KMeans(64, n_init=3, random_state=0).fit(x_ND.numpy())
+    best = peer.inertia_ / float((x_ND - x_ND.mean(0)).square().sum())
+    assert best * 0.99 < fvu(fitted("kmeans", x_ND, SETTING, 8), x_ND) < best * 1.1
+
+
+def test_kmeans_tells_planted_clusters_apart() -> None:
+    x_ND, of_N = clustered(2000, seed=1)
+    latent_N = codes(fitted("kmeans", x_ND, SETTING, 4), x_ND).argmax(1)
+    assert all(len(of_N[latent_N == latent].unique()) == 1 for latent in latent_N.unique())
+
+
+def test_kmeans_takes_fewer_tokens_than_centroids() -> None:
+    x_ND = superposed(20, 16)
+    method = fitted("kmeans", x_ND, SETTING, 1)
+    assert fvu(method, x_ND) < 1e-9
+    assert method.directions().shape == (64, 16)
 
 
 def permuted(of: Dictionary, seed: int = 0) -> Dictionary:

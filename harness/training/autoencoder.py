@@ -78,15 +78,16 @@ class Autoencoder(Dictionary):
         self.to(train.device)
         self._initialise(train)
         rules = self.begin(train)
-        steps = steps_of(train.x, self.optim.batch, train.passes)
-        batches = train.x.batches(self.optim.batch, train.passes, stream(self.setting.seed, "order"))
-        scaled = (x_BD.to(train.device).mul(self.scale) for x_BD in batches)
-        self.found["final_loss"] = descend(self, rules, scaled, steps, self.optim, train.progress)
-        self.found["steps"] = steps
-        self._scratch = Scratch()
+        if self.trained:
+            self._descend(rules, train)
         with torch.no_grad():
             self.finish(train)
             self.found |= self.measure(train.val)
+
+    @property
+    def trained(self) -> bool:
+        """Whether any parameter asks for a gradient; where none does, the initial weights stay."""
+        return any(parameter.requires_grad for parameter in self.parameters())
 
     @final
     def encode(self, x_ND: Tensor, doc_N: Tensor) -> Tensor:
@@ -160,6 +161,14 @@ class Autoencoder(Dictionary):
             return float((self.code(self.pre_activations(sample_ND)) != 0).sum()) / len(sample_ND)
 
         return measure
+
+    def _descend(self, rules: Sequence[Rule], train: Train) -> None:
+        steps = steps_of(train.x, self.optim.batch, train.passes)
+        batches = train.x.batches(self.optim.batch, train.passes, stream(self.setting.seed, "order"))
+        scaled = (x_BD.to(train.device).mul(self.scale) for x_BD in batches)
+        self.found["final_loss"] = descend(self, rules, scaled, steps, self.optim, train.progress)
+        self.found["steps"] = steps
+        self._scratch = Scratch()
 
     def _initialise(self, train: Train) -> None:
         """Set the scale, and the decoder's bias to the geometric median of a sample; measure the spread about it."""
