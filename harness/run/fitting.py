@@ -58,7 +58,8 @@ class Fitter:
         def progress(label: str, done: int, total: int) -> None:
             train.progress(f"{cell.label}: {label}", done, total)
 
-        own = Train(train.x, train.val, train.passes, train.device, progress, train.extra)
+        extra = {need: train.extra[need] for need in cell.entry.found.spec.needs if need in train.extra}
+        own = Train(train.x, train.val, train.passes, train.device, progress, extra)
         try:
             method.fit(own)
         except (UserError, KeyboardInterrupt):
