@@ -64,7 +64,7 @@ class Oracle(Dictionary):
             self.register_buffer(name, torch.zeros(0))
         for name in ("side_F", "key_N", "active_NK"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
-        self.register_load_state_dict_pre_hook(_make_room)
+        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     def fit(self, train: Train) -> None:
         """Take the truth, damage it, and keep the codes of every activation."""
@@ -113,11 +113,13 @@ class Oracle(Dictionary):
         return order
 
     def _keep(self, truth: Truth) -> None:
-        most = int((truth.code_NG != 0).sum(1).max())
-        size_NK, active_NK = truth.code_NG.topk(most, dim=1)
+        fires_NG = truth.code_NG != 0
+        active_NK = fires_NG.float().topk(int(fires_NG.sum(1).max()), dim=1).indices
+        size_NK = truth.code_NG.gather(1, active_NK)
         self.key_N, order = _keys(truth.x_ND).sort()
-        if bool((self.key_N[1:] == self.key_N[:-1]).any()):
-            raise ValueError("two activations of the world are equal, so neither tells its codes")
+        twice = torch.nonzero(self.key_N[1:] == self.key_N[:-1]).flatten()
+        if not torch.equal(truth.code_NG[order[twice]], truth.code_NG[order[twice + 1]]):
+            raise ValueError("two activations of the world are equal and their codes are not: neither tells them")
         self.size_NK, self.active_NK = size_NK[order], active_NK[order]
 
     def encode(self, x_ND: Tensor, doc_N: Tensor) -> Tensor:

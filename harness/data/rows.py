@@ -77,10 +77,14 @@ def _drawn(spec: TaskSpec, data: WorldData, limit: int | None) -> Corpus:
     asked = {"train": budget.train_tokens, "val": budget.val_tokens, "test": budget.test_tokens}
     counts = {split: math.ceil((tokens or 0) / budget.context) for split, tokens in asked.items()}
     splits = {
-        split: tuple(Document(name, name, None, "") for name in (f"{split}/{i}" for i in range(min(count, limit or count))))
+        split: tuple(
+            Document(name, name, None, "") for name in (f"{split}/{i}" for i in range(min(count, limit or count)))
+        )
         for split, count in counts.items()
     }
-    origin = Origin("world", f"{true_count(data)} directions in {data.width} dimensions", None, f"numpy {np.__version__}")
+    origin = Origin(
+        "world", f"{true_count(data)} directions in {data.width} dimensions", None, f"numpy {np.__version__}"
+    )
     words = json.dumps([probe(data, budget.context), fingerprint(splits)])
     return Corpus(splits, origin, hashlib.sha256(words.encode()).hexdigest(), sum(counts.values()), 0, {})
 

@@ -194,7 +194,9 @@ def _check_source(document: Document, spec: TaskSpec, card: TrackCard) -> None:
     for key in (*read, "mask", "corpus"):
         if key in document.value and document.value[key] is not None:
             where = document.where((key,))
-            raise UserError(f"{where}: a world is drawn and no language model runs, so '{key}' has no use; take it out.")
+            raise UserError(
+                f"{where}: a world is drawn and no language model runs, so '{key}' has no use; take it out."
+            )
 
 
 def merge_params(

@@ -184,7 +184,9 @@ def _check_control(library: Library, document: Document, spec: TaskSpec, role: s
         raise UserError(f"{where}: control '{name}' is a {method.kind}; track '{card.track}' takes {takes}.")
     missing = [need for need in method.needs if need not in card.offers]
     if missing:
-        raise UserError(f"{where}: control '{name}' needs {', '.join(missing)}, which track '{card.track}' cannot give.")
+        raise UserError(
+            f"{where}: control '{name}' needs {', '.join(missing)}, which track '{card.track}' cannot give."
+        )
     if method.derived != (role == "derived"):
         right = "derived" if method.derived else "ceiling or floor"
         raise UserError(f"{where}: '{name}' belongs under controls.{right}, not controls.{role}.")

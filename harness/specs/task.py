@@ -187,7 +187,9 @@ class WorldData(Strict):
             raise ValueError(f"shared.directions ({self.shared.directions}) must leave room in width {self.width}")
         commonest = self.firing()[0]
         if commonest > 1 + 1e-9:
-            raise ValueError(f"active ({self.active}) would have the commonest direction fire {commonest:.3g} times a token")
+            raise ValueError(
+                f"active ({self.active}) would have the commonest direction fire {commonest:.3g} times a token"
+            )
         return self
 
     def firing(self) -> list[float]:
