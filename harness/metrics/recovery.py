@@ -100,8 +100,9 @@ def recall_90(parts: Parts, w: Array) -> Array:
     needs=("claims", "latents"),
     tracks=WORLD,
     source="ours, after sae_lens.synthetic (feature_uniqueness); strict: a direction claimed twice counts for neither",
-    null="random unit directions: F < G: high; F latents for G: about exp(-F/G)",
+    null="random unit directions: about exp(-F/G); one latent alone: 1",
     interval="seeds",
+    margin=False,
     derived=False,
 )
 def uniqueness(parts: Parts, w: Array) -> Array:

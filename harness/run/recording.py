@@ -130,7 +130,8 @@ class Recorder:
             source=spec.source,
             role=cell.entry.role,
             of=cell.of.entry.found.slug if cell.of else None,
-            seeded=spec.seeded,
+            # Of a method without randomness one control is built: its other seeds are not missing.
+            seeded=spec.seeded and (cell.of is None or cell.of.entry.found.spec.seeded),
             causal=spec.causal,
             params=cell.entry.params,
             identity=cell.identity,

@@ -134,22 +134,24 @@ class WorldTrack(Track):
         test, context, documents = self.split("test"), self.task.spec.budget.context, self._documents(unit)
         rows = slice(documents.start * context, documents.stop * context)
         part = Drawn(*(value[rows].to(self.device) for value in (test.x_ND, test.code_NG, test.doc_N)))
-        shared = energies(part.x_ND, self._mean_D, Clusters(part.doc_N))
-        shared["active"] = Clusters(part.doc_N).sum((part.code_NG != 0).sum(1))
-        shared["empty"] = Clusters(part.doc_N).sum((part.code_NG == 0).all(1))
+        # Like every index of clusters, on the CPU.
+        clusters = Clusters(test.doc_N[rows])
+        shared = energies(part.x_ND, self._mean_D, clusters)
+        shared["active"] = clusters.sum((part.code_NG != 0).sum(1))
+        shared["empty"] = clusters.sum((part.code_NG == 0).all(1))
         results: dict[str, Contribution | CellError] = {}
         for name, method in methods.items():
             try:
-                results[name] = {**shared, **self._one(dictionary(method, self.task.spec.track), part)}
+                results[name] = {**shared, **self._one(dictionary(method, self.task.spec.track), part, clusters)}
             except CellError as error:
                 results[name] = error
             except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
                 results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
         return results
 
-    def _one(self, method: Dictionary, part: Drawn) -> Contribution:
+    def _one(self, method: Dictionary, part: Drawn, clusters: Clusters) -> Contribution:
         match = Match.of(abs_cosine(self.truth.direction_GD, method.directions().cpu()))
-        clusters, coded, firing = Clusters(part.doc_N), Coded.of(method, part.x_ND.device), []
+        coded, firing = Coded.of(method, part.x_ND.device), []
         for rows, z_NF in codes(method, part.x_ND, part.doc_N):
             coded.see(z_NF)
             coded.decode(method, z_NF, part.x_ND.shape[1])
