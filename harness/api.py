@@ -134,6 +134,27 @@ class ArrayActivations(Activations):
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What is known of activations that were drawn: ``x = code @ direction + offset + noise``. On the CPU.
+
+    Attributes:
+        direction_GD: the true directions, unit vectors.
+        offset_D: what every activation has in common.
+        parent_G: int64; the direction without which one never fires, its own number where there is none.
+        shared_G: whether it fires in every token of a document, with one size.
+        x_ND: every activation of the task: train, validation and test.
+        code_NG: their true codes.
+    """
+
+    direction_GD: Tensor
+    offset_D: Tensor
+    parent_G: Tensor
+    shared_G: Tensor
+    x_ND: Tensor
+    code_NG: Tensor
+
+
+@dataclass(frozen=True)
 class Train:
     """What ``fit`` receives. ``extra`` holds exactly what the method's YAML declares under ``needs``.
 
@@ -143,7 +164,7 @@ class Train:
         passes: how often the train split may be gone through.
         device: where to fit.
         progress: call it with (label, done, total).
-        extra: ``truth``, ``labels``, … by name, only what was declared.
+        extra: ``truth`` (a ``Truth``), … by name, only what was declared.
     """
 
     x: Activations

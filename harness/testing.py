@@ -10,7 +10,7 @@ import ast
 import inspect
 import random
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import Activations, ArrayActivations, Dictionary, Method, Setting, Train, silent
+from harness.api import Activations, ArrayActivations, Dictionary, Method, Setting, Train, Truth, silent
 
 Make = Callable[[Any, Setting], Dictionary]
 
@@ -33,6 +33,7 @@ def check_dictionary(
     params: Any,
     *,
     uses: Mapping[str, Method] | None = None,
+    needs: Sequence[str] = (),
     seeded: bool = True,
     setting: Setting = SETTING,
     rows: int = 1024,
@@ -43,6 +44,7 @@ def check_dictionary(
         make: the method's class.
         params: an instance of its ``Params``.
         uses: fitted methods it is built on, e.g. ``{"of": dictionary}``.
+        needs: what ``fit`` finds in ``train.extra`` (``truth``), as its YAML declares it.
         seeded: whether another seed must give another fit.
         setting: width, latents, l0 and seed; its ``uses`` are replaced.
         rows: tokens of the train split; validation and test get a quarter.
@@ -52,10 +54,11 @@ def check_dictionary(
     """
     setting = replace(setting, uses=uses or {})
     check_documented(make, params)
-    fitted = _fitted(make, params, setting, rows)
-    _check_fit_is_private(make, params, setting, rows, fitted)
+    extra = _extra(needs, setting, rows)
+    fitted = _fitted(make, params, setting, rows, extra)
+    _check_fit_is_private(make, params, setting, rows, extra, fitted)
     if seeded:
-        other = _fitted(make, params, replace(setting, seed=setting.seed + 1), rows)
+        other = _fitted(make, params, replace(setting, seed=setting.seed + 1), rows, extra)
         _require(not _same(fitted.state(), other.state()), "another seed must give another fit (or say seeded: false)")
     x = planted(setting, rows // 4, seed=3)
     _check_shapes(fitted, x)
@@ -81,31 +84,62 @@ def check_documented(make: Make, params: Any) -> None:
 
 def planted(setting: Setting, rows: int, seed: int) -> ArrayActivations:
     """Return sparse sums of fixed random directions about a mean, in documents of 1 to 9 rows."""
+    return _planted(setting, rows, seed)[0]
+
+
+def planted_truth(setting: Setting, splits: Sequence[tuple[int, int]]) -> Truth:
+    """Return the truth behind ``planted(setting, rows, seed)`` for each (rows, seed)."""
+    drawn = [_planted(setting, rows, seed) for rows, seed in splits]
+    direction_GD, mean_D = _planted_world(setting)
+    length_G = direction_GD.norm(dim=1)
+    return Truth(
+        direction_GD / length_G[:, None],
+        mean_D,
+        torch.arange(len(direction_GD)),
+        torch.zeros(len(direction_GD), dtype=torch.bool),
+        torch.cat([_rows(x) for x, _ in drawn]),
+        torch.cat([code_NG for _, code_NG in drawn]) * length_G,
+    )
+
+
+def _planted_world(setting: Setting) -> tuple[Tensor, Tensor]:
     world = torch.Generator().manual_seed(0)
     direction_GD = torch.randn(2 * setting.width, setting.width, generator=world)
-    mean_D = 3 * torch.randn(setting.width, generator=world)
+    return direction_GD, 3 * torch.randn(setting.width, generator=world)
+
+
+def _planted(setting: Setting, rows: int, seed: int) -> tuple[ArrayActivations, Tensor]:
+    direction_GD, mean_D = _planted_world(setting)
     draw = torch.Generator().manual_seed(seed)
     active_NG = torch.rand(rows, 2 * setting.width, generator=draw) < 0.1
     size_NG = 1 + 0.25 * torch.randn(rows, 2 * setting.width, generator=draw)
     length_C = torch.randint(1, 10, (rows,), generator=draw)
     doc_N = torch.repeat_interleave(torch.arange(rows), length_C)[:rows]
-    return ArrayActivations((active_NG * size_NG) @ direction_GD + mean_D, doc_N)
+    code_NG = active_NG * size_NG
+    return ArrayActivations(code_NG @ direction_GD + mean_D, doc_N), code_NG
 
 
-def _fitted(make: Make, params: Any, setting: Setting, rows: int) -> Dictionary:
+def _extra(needs: Sequence[str], setting: Setting, rows: int) -> dict[str, Any]:
+    known = {"truth": lambda: planted_truth(setting, [(rows, 1), (rows // 4, 2), (rows // 4, 3)])}
+    return {need: known[need]() for need in needs if need in known}
+
+
+def _fitted(make: Make, params: Any, setting: Setting, rows: int, extra: Mapping[str, Any]) -> Dictionary:
     method = make(params, setting)
     _require(isinstance(method, Dictionary), f"the method is a Dictionary, got {type(method).__name__}")
     train, val = planted(setting, rows, seed=1), planted(setting, rows // 4, seed=2)
-    method.fit(Train(train, val, PASSES, torch.device("cpu"), silent))
+    method.fit(Train(train, val, PASSES, torch.device("cpu"), silent, extra))
     return method
 
 
-def _check_fit_is_private(make: Make, params: Any, setting: Setting, rows: int, fitted: Dictionary) -> None:
+def _check_fit_is_private(
+    make: Make, params: Any, setting: Setting, rows: int, extra: Mapping[str, Any], fitted: Dictionary
+) -> None:
     """Fit once more from another global state: the fit must neither read nor move it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         before = _global_generators()
-        again = _fitted(make, params, setting, rows)
+        again = _fitted(make, params, setting, rows, extra)
         for name, state in _global_generators().items():
             _require(before[name] == state, f"fit leaves the global generator of {name} alone")
     _require(_same(fitted.state(), again.state()), "the same seed gives the same weights, bit for bit")

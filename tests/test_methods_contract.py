@@ -35,7 +35,7 @@ def test_dictionary_keeps_the_contract(name: str) -> None:
     found = LIBRARY.method(name)
     make = method_class(found)
     params = check_params(found, make, found.spec.params)
-    check_dictionary(make, params, uses=uses(found), seeded=found.spec.seeded)
+    check_dictionary(make, params, uses=uses(found), needs=found.spec.needs, seeded=found.spec.seeded)
 
 
 def shape(kind: Any) -> dict[str, Any]:

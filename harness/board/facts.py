@@ -60,12 +60,15 @@ def facts(records: Sequence[Record], head: Record) -> tuple[tuple[str, str], ...
 
 def _model(record: Record) -> str:
     model = record.model
+    if model is None:
+        return "none: the activations are drawn"
     label = f" ({model.label})" if model.label and model.label != model.name else ""
     return f"{model.name}{label}, {model.blocks} blocks, width {model.width}, {model.dtype}"
 
 
 def _site(record: Record) -> str:
-    return f"{record.model.at} of block {record.model.layer} (hidden state {record.model.hidden_state})"
+    model = record.model
+    return f"{model.at} of block {model.layer} (hidden state {model.hidden_state})" if model else ""
 
 
 def _source(data: DataPart) -> str:
@@ -119,7 +122,7 @@ def _traits(record: Record) -> dict[str, str]:
     """Return everything that may set two tables apart, most telling first."""
     traits = {
         "model": _model(record),
-        "model files": record.model.fingerprint[:8],
+        "model files": record.model.fingerprint[:8] if record.model else "",
         "site": _site(record),
         "data": _source(record.data),
         "documents": record.data.fingerprint[:8],

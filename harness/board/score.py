@@ -40,7 +40,7 @@ def _met(value: float | None, column: Column) -> bool | None:
 def margin_over(metric: Metric, entry: Entry, controls: Sequence[Entry]) -> Margin:
     """Return the entry's margin over the best of the floor controls and of those built from it."""
     measured = entry.measured
-    nulls = {control.label: _paired(control, measured) for control in nulls_of(entry, controls)}
+    nulls = {control.label: _paired(control, measured) for control in nulls_of(entry, controls, metric)}
     usable = {label: parts for label, parts in nulls.items() if parts}
     failed = {label: "it has no measured cell" for label, parts in nulls.items() if not parts}
     found = margin(metric, list(measured.values()), usable)
@@ -50,12 +50,13 @@ def margin_over(metric: Metric, entry: Entry, controls: Sequence[Entry]) -> Marg
     return Margin(found.control, estimate.value, estimate.lo, estimate.hi, reason, left_out)
 
 
-def nulls_of(entry: Entry, controls: Sequence[Entry]) -> list[Entry]:
-    """Return the controls that count for an entry: a derived one only where it was built from this method."""
+def nulls_of(entry: Entry, controls: Sequence[Entry], metric: Metric) -> list[Entry]:
+    """Return the controls that count for an entry under a metric: a derived one only where it was built from this."""
+    name = entry.head.method.name
     return [
         control
         for control in controls
-        if control.role == "floor" or (control.role == "derived" and control.head.method.of == entry.head.method.name)
+        if control.role == "floor" or (metric.derived and control.role == "derived" and control.head.method.of == name)
     ]
 
 

@@ -33,6 +33,8 @@ def list_command(what: str, include_path: tuple[str, ...], as_json: bool) -> int
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -41,7 +41,7 @@ def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
         state = "to do"
     return {
         "task": group.task.spec.task,
-        "layer": group.task.layer,
+        "layer": _word(group.task.block),
         "method": cell.entry.found.slug,
         "of": cell.of.entry.found.slug if cell.of else "",
         "control": cell.entry.role or "",
@@ -56,19 +56,31 @@ def _cost(group: PlannedGroup) -> dict[str, Any]:
     tokens = {**estimate_tokens(group.fit_corpus, fit.budget)}
     tokens["test"] = estimate_tokens(group.corpus, spec.budget)["test"]
     cached = {split: _cached(group, split) for split in ("train", "val")}
-    width = facts(find_model(spec.model)).width
     new = sum(tokens[split] for split in cached if not cached[split])
     return {
         "task": spec.task,
-        "model": spec.model,
-        "layer": group.task.layer,
+        "model": _word(spec.model),
+        "layer": _word(group.task.block),
         **{f"{split} tokens": tokens[split] for split in ("train", "val", "test")},
         "spliced tokens per cell": spec.budget.splice_tokens or 0,
-        "new disk, MB": round(new * width * _BYTES[group.origin.dtype] / 1e6, 1),
+        "new disk, MB": round(new * _token_bytes(group) / 1e6, 1),
         "activations cached": all(cached.values()),
     }
 
 
+def _word(value: object) -> object:
+    return "none" if value is None else value
+
+
+def _token_bytes(group: PlannedGroup) -> int:
+    """Return what one token takes on disk; drawn activations are never stored."""
+    if group.origin.dtype is None:
+        return 0
+    return facts(find_model(group.task.model)).width * _BYTES[group.origin.dtype]
+
+
 def _cached(group: PlannedGroup, split: str) -> bool:
+    if group.task.block is None:
+        return False
     key = activation_key(group.task.fit, group.origin, split)
     return (cache_dir() / "activations" / key / f"block-{group.task.layer}" / "manifest.json").is_file()

@@ -42,8 +42,8 @@ class _Reader:
     """Reads the splits of one source, one after the other."""
 
     def __init__(self, spec: TaskSpec, template: Template) -> None:
-        self._task, self._data, self._template = spec.task, spec.data, template
-        self._id = spec.data.id or ("id" if isinstance(spec.data, PromptData) else None)
+        self._task, self._data, self._template = spec.task, spec.documents, template
+        self._id = self._data.id or ("id" if isinstance(self._data, PromptData) else None)
         # Two equal texts are one unit, even where every row is a group of its own.
         self._first_with: dict[str, str] = {}
         self.rows = 0

@@ -8,12 +8,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from harness.data.documents import Rendered, read_documents
 from harness.data.sources import Origin, fetch
 from harness.data.splits import Document, divide, shuffled
 from harness.data.template import Template
+from harness.data.worlds import probe, true_count
 from harness.errors import UserError
-from harness.specs.task import Budget, PromptData, TaskSpec
+from harness.specs.task import Budget, PromptData, TaskSpec, WorldData
 
 __all__ = ["Corpus", "Document", "Origin", "estimate_tokens", "load_corpus"]
 
@@ -57,7 +60,9 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit must be at least 1, got {limit}.")
-    template = Template(spec.text, spec.task)
+    if isinstance(spec.data, WorldData):
+        return _drawn(spec, spec.data, limit)
+    template = Template(spec.text or "", spec.task)
     source = fetch(spec, template.columns | _named_columns(spec), data_dir)
     read = read_documents(spec, source, template)
     splits, shared = _divide(spec, read)
@@ -66,17 +71,36 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
     return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, source.warnings)
 
 
+def _drawn(spec: TaskSpec, data: WorldData, limit: int | None) -> Corpus:
+    """Return the documents of a world: names without text, each the seed of its own tokens."""
+    budget = spec.budget
+    asked = {"train": budget.train_tokens, "val": budget.val_tokens, "test": budget.test_tokens}
+    counts = {split: math.ceil((tokens or 0) / budget.context) for split, tokens in asked.items()}
+    splits = {
+        split: tuple(
+            Document(name, name, None, "") for name in (f"{split}/{i}" for i in range(min(count, limit or count)))
+        )
+        for split, count in counts.items()
+    }
+    origin = Origin(
+        "world", f"{true_count(data)} directions in {data.width} dimensions", None, f"numpy {np.__version__}"
+    )
+    words = json.dumps([probe(data, budget.context), fingerprint(splits)])
+    return Corpus(splits, origin, hashlib.sha256(words.encode()).hexdigest(), sum(counts.values()), 0, {})
+
+
 def _named_columns(spec: TaskSpec) -> frozenset[str]:
-    data = spec.data
+    data = spec.documents
     own_name = {"id"} if data.group == "id" else {data.group}
     names = {name for name in (data.id, data.domain) if name} | (own_name - {"id"})
     return frozenset(name.partition(".")[0] for name in names)
 
 
 def _divide(spec: TaskSpec, read: Rendered) -> tuple[dict[str, tuple[Document, ...]], dict[str, int]]:
-    if isinstance(spec.data, PromptData):
+    data = spec.documents
+    if isinstance(data, PromptData):
         return {"test": shuffled(d for documents in read.documents.values() for d in documents)}, {}
-    divided = divide(read.documents, spec.data.splits, spec.task)
+    divided = divide(read.documents, data.splits, spec.task)
     return divided.splits, divided.shared
 
 
@@ -98,6 +122,8 @@ def estimate_tokens(corpus: Corpus, budget: Budget) -> dict[str, int]:
         "val": budget.val_tokens,
         "test": max((count for count in tests if count), default=None),
     }
+    if corpus.origin.source == "world":
+        return {name: len(documents) * budget.context for name, documents in corpus.splits.items()}
     return {name: _estimate(documents, budget, asked[name]) for name, documents in corpus.splits.items()}
 
 

@@ -52,7 +52,7 @@ def fetch(spec: TaskSpec, columns: frozenset[str], data_dir: Path | None) -> Sou
         columns: what will be read of a row; a source may leave the others out.
         data_dir: folder of mirrors, used before the hub.
     """
-    data, splits = spec.data, _named_splits(spec)
+    data, splits = spec.documents, _named_splits(spec)
     if isinstance(data, HubData):
         return _mirror_or_hub(data, splits, columns, data_dir)
     if isinstance(data, FolderData):

@@ -48,6 +48,8 @@ class Metric:
         tracks: tracks whose parts it can read.
         margin: whether a margin over controls says anything; not for a count of the code, at which a control that
             explains nothing can be perfect.
+        derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
+            (a decoder with its rows exchanged holds the same directions).
         summary: one sentence for listings.
         value: the function.
     """
@@ -62,6 +64,7 @@ class Metric:
     needs: tuple[str, ...]
     tracks: tuple[str, ...]
     margin: bool
+    derived: bool
     summary: str
     value: Value
 
@@ -102,6 +105,7 @@ def metric(
     null: str,
     interval: Interval = "clusters",
     margin: bool = True,
+    derived: bool = True,
     version: int = 1,
 ) -> Callable[[Value], Value]:
     """Register a function as the metric of its name; the docstring's first line becomes the summary."""
@@ -114,7 +118,7 @@ def metric(
         summary = (value.__doc__ or "").strip().split("\n")[0]
         held = margin and direction != "target"
         _REGISTRY[name] = Metric(
-            name, unit, direction, version, source, interval, null, needs, tracks, held, summary, value
+            name, unit, direction, version, source, interval, null, needs, tracks, held, derived, summary, value
         )  # fmt: skip
         return value
 

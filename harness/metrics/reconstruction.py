@@ -7,6 +7,7 @@ import numpy as np
 from harness.metrics.contract import Array, Parts, metric, ratio
 
 RECONSTRUCTION = ("reconstruction",)
+DICTIONARIES = ("reconstruction", "world")
 _NO_TOKENS = "no tokens were kept"
 _NO_VARIANCE = "the activations do not vary"
 
@@ -30,7 +31,7 @@ def _fvu(w: Array, error: Array, squares: Array, gram: Array, n: Array) -> Array
     unit="1",
     direction="down",
     needs=("n", "se", "sxx", "x_gram"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="1 - R^2; EleutherAI/sparsify sparse_coder.py (there per batch); SAELens PR #665",
     null="mean_only: about 1; identity: 0",
 )
@@ -47,7 +48,7 @@ def fvu(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="down",
     needs=("n", "se", "e_gram", "sxx", "x_gram"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="saprmarks/dictionary_learning evaluation.py (frac_variance_explained)",
     null="mean_only: 1; identity: 0; forgives a constant offset",
 )
@@ -83,7 +84,7 @@ def fvu_inlier(parts: Parts, w: Array) -> Array:
     unit="activation^2/token",
     direction="down",
     needs=("n", "se"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="standard; not the 'mse' of SAEBench 0.6.0, which divides by the tokens of a batch once more",
     null="mean_only: the total variance; identity: 0",
 )
@@ -99,7 +100,7 @@ def se_token(parts: Parts, w: Array) -> Array:
     unit="activation^2",
     direction="down",
     needs=("n", "se", "width"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="torch.nn.MSELoss",
     null="mean_only: the mean variance of an element; identity: 0",
 )
@@ -115,7 +116,7 @@ def mse_elem(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="down",
     needs=("se", "x2"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="torch.nn.MSELoss on inputs scaled to unit mean square (saprmarks/dictionary_learning)",
     null="zero reconstruction: 1; identity: 0",
 )
@@ -131,7 +132,7 @@ def mse_elem_norm(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="up",
     needs=("n", "cos"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="SAEBench core (cossim), arXiv 2503.09532",
     null="mean_only: depends on the mean's length; zero reconstruction: 0; identity: 1",
 )
@@ -147,7 +148,7 @@ def cosine(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="target",
     needs=("xhat2", "xxhat"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="Gated SAE, arXiv 2404.16014, Eq. 10",
     null="identity: 1; below 1 is shrinkage",
 )

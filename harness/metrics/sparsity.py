@@ -7,7 +7,7 @@ from scipy import special
 
 from harness.metrics.contract import Array, NotComputableError, Parts, metric, ratio
 
-RECONSTRUCTION = ("reconstruction",)
+DICTIONARIES = ("reconstruction", "world")
 DENSE = 0.1
 _NO_TOKENS = "no tokens were kept"
 
@@ -28,7 +28,7 @@ def false_dead(rho: Array | float, tokens: int) -> float:
     unit="latents/token",
     direction="target",
     needs=("n", "l0"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="SAEBench core (l0), arXiv 2503.09532; signed codes count where they are not 0",
     null="identity: the width; mean_only: 0",
 )
@@ -44,7 +44,7 @@ def l0(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="up",
     needs=("n", "l0_in_band"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="ours",
     null="exactly k active latents: 1 or 0",
     margin=False,
@@ -61,7 +61,7 @@ def l0_in_band(parts: Parts, w: Array) -> Array:
     unit="activation/token",
     direction="down",
     needs=("n", "l1"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="standard, with codes folded by the norms of their directions; SAEBench sums raw codes",
     null="zero reconstruction: 0",
     margin=False,
@@ -91,7 +91,7 @@ def _same(w: Array, value: float) -> Array:
     unit="1",
     direction="down",
     needs=("fires", "n_density"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="ours: silent on all of the density tokens; TopK paper, arXiv 2406.04093, waits for 10M tokens",
     null="random_dictionary: about 0",
     interval="seeds",
@@ -109,7 +109,7 @@ def dead_frac(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="down",
     needs=("fires", "n_density"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="ours: density above 0.1",
     null="untrained ReLU dictionary: about 1 (density about .5)",
     interval="seeds",
@@ -135,7 +135,7 @@ def _entropy(parts: Parts) -> float:
     unit="1",
     direction="up",
     needs=("fires", "n_density"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="ours: Shannon entropy of the densities over its maximum",
     null="all latents equally often: 1; one living latent: 0",
     interval="seeds",
@@ -157,7 +157,7 @@ def density_entropy(parts: Parts, w: Array) -> Array:
     unit="latents",
     direction="up",
     needs=("fires", "n_density"),
-    tracks=RECONSTRUCTION,
+    tracks=DICTIONARIES,
     source="ours: exponential of the Shannon entropy of the densities",
     null="all latents equally often: F; one living latent: 1",
     interval="seeds",

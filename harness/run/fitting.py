@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,7 +59,8 @@ class Fitter:
         def progress(label: str, done: int, total: int) -> None:
             train.progress(f"{cell.label}: {label}", done, total)
 
-        own = Train(train.x, train.val, train.passes, train.device, progress, train.extra)
+        extra: dict[str, Any] = {need: train.extra[need] for need in cell.entry.found.spec.needs if need in train.extra}
+        own = Train(train.x, train.val, train.passes, train.device, progress, extra)
         try:
             method.fit(own)
         except (UserError, KeyboardInterrupt):

@@ -115,12 +115,22 @@ def make_plan(library: Library, request: Request) -> list[PlannedGroup]:
         return blocks[model]
 
     contestants = _contestants(library, request)
+    _check_model_options(library, request)
     groups = []
     for name in request.tasks:
-        for layer in request.layers or (None,):
+        runs_model = library.task(name).model is not None
+        for layer in (request.layers if runs_model else ()) or (None,):
             task = resolve(library, name, request.overrides, layer, blocks_of)
             groups.append(_group(library, request, task, contestants))
     return groups
+
+
+def _check_model_options(library: Library, request: Request) -> None:
+    """Refuse options of the language model where no task of the call runs one; beside one that does, they are its."""
+    given = {"--model": request.overrides.model, "--layers": request.layers, "--revision": request.revision}
+    option = next((name for name, value in given.items() if value), None)
+    if option and all(library.task(name).model is None for name in request.tasks):
+        raise UserError(f"{option}: {', '.join(request.tasks)} run no language model (their activations are drawn).")
 
 
 def _contestants(library: Library, request: Request) -> list[tuple[FoundMethod, dict[str, Any]]]:
@@ -151,9 +161,11 @@ def _group(
     fit_corpus = corpus
     if task.corpus:
         fit_corpus = load_corpus(task.fit.spec, data_dir=request.data_dir, limit=request.overrides.limit)
-    model = fingerprint(find_model(task.spec.model, request.revision))
-    origin = Origin(model, request.dtype, fit_corpus.fingerprint)
-    table = digest([task.measured(), model, request.dtype, corpus.fingerprint, fit_corpus.fingerprint])
+    model, dtype = None, None
+    if task.spec.model is not None:
+        model, dtype = fingerprint(find_model(task.spec.model, request.revision)), request.dtype
+    origin = Origin(model, dtype, fit_corpus.fingerprint)
+    table = digest([task.measured(), model, dtype, corpus.fingerprint, fit_corpus.fingerprint])
     builder = _CellBuilder(library, task, origin, table)
     cells = builder.cells(_entries(library, request, task, contestants), request)
     return PlannedGroup(task, corpus, fit_corpus, origin, table, tuple(cells))

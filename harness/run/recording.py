@@ -92,13 +92,18 @@ class Recorder:
             data=self.data,
             fit=self._fit(fitted),
             metrics=metrics,
-            margins={n: margin_part(m, parts, controls) for n, m in self.metrics.items()} if contestant else {},
+            margins={n: self._margin(m, parts, controls) for n, m in self.metrics.items()} if contestant else {},
             bars={name: met(bar, metrics[name].value) for name, bar in self.group.task.spec.bars.items()},
             details=measured.details if measured else {},
             warnings=tuple(self.track.warnings(parts, contestant)) if measured else (),
             stages=self._stages(fitted),
             provenance=self._provenance(),
         )
+
+    def _margin(self, metric: Metric, parts: Parts, controls: Mapping[str, list[Parts]]) -> MarginPart:
+        built = {cell.entry.found.slug for cell in self.group.cells if cell.entry.role == "derived"}
+        nulls = {name: found for name, found in controls.items() if metric.derived or name not in built}
+        return margin_part(metric, parts, nulls)
 
     def _task(self) -> TaskPart:
         task = self.group.task
@@ -125,7 +130,8 @@ class Recorder:
             source=spec.source,
             role=cell.entry.role,
             of=cell.of.entry.found.slug if cell.of else None,
-            seeded=spec.seeded,
+            # Of a method without randomness one control is built: its other seeds are not missing.
+            seeded=spec.seeded and (cell.of is None or cell.of.entry.found.spec.seeded),
             causal=spec.causal,
             params=cell.entry.params,
             identity=cell.identity,

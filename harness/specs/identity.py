@@ -40,10 +40,13 @@ def method_identity(found: FoundMethod, params: dict[str, Any], uses: dict[str, 
 
 @dataclass(frozen=True)
 class Origin:
-    """What activations come from besides the task: the model's fingerprint, its dtype, and the documents."""
+    """What activations come from besides the task: the model's fingerprint, its dtype, and the documents.
 
-    model: str
-    dtype: str
+    Model and dtype are None where no language model runs.
+    """
+
+    model: str | None
+    dtype: str | None
     documents: str
 
 
@@ -52,11 +55,12 @@ def activation_key(task: ResolvedTask, origin: Origin, split: str) -> str:
     spec = task.spec
     tokens = {"train": spec.budget.train_tokens, "val": spec.budget.val_tokens}[split]
     budget = [tokens, spec.budget.context, spec.budget.packing]
-    return digest([asdict(origin), split, budget, spec.mask.first, task.limit, spec.site.at])
+    at = spec.site.at if spec.site else None
+    return digest([asdict(origin), split, budget, spec.mask.first, task.limit, at])
 
 
 def fit_key(task: ResolvedTask, origin: Origin, method: str, seed: int) -> str:
     """Return the key of a fit: the method's identity, the activations it is fitted on, the budget, and the seed."""
     budget = task.spec.budget
     data = [activation_key(task, origin, split) for split in ("train", "val")]
-    return digest([data, task.layer, task.spec.mask.outliers, budget.passes, budget.latents, budget.l0, method, seed])
+    return digest([data, task.block, task.spec.mask.outliers, budget.passes, budget.latents, budget.l0, method, seed])

@@ -16,7 +16,7 @@ from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
 from harness.specs.method import MethodSpec, TrackCard, VariantSpec
 from harness.specs.reading import Document, read_yaml
-from harness.specs.task import TaskSpec
+from harness.specs.task import TaskSpec, WorldData
 
 # What a folder that the user adds may hold.
 CONTENT = ("methods", "tasks", "metrics")
@@ -104,8 +104,9 @@ class Library:
         return document, spec
 
     def check_budget(self, document: Document, spec: TaskSpec) -> None:
-        """Check that a task gives every budget key and split its track needs, and no others; raises ``UserError``."""
+        """Check that a task gives every key of data and budget its track needs, and no others; raises ``UserError``."""
         card = self.track(spec.track, document.where(("track",)))
+        _check_source(document, spec, card)
         wanted = set(card.test_budget) | (set() if spec.corpus else set(card.fit_budget))
         allowed = wanted | set(card.optional_budget)
         given = {key for key, value in spec.budget.model_dump(exclude_unset=True).items() if value is not None}
@@ -122,7 +123,8 @@ class Library:
         if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
             where = document.where(("data", "splits"))
             raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")
-        if spec.corpus is None and (splits is None or splits.train is None or splits.val is None):
+        drawn = isinstance(spec.data, WorldData)
+        if spec.corpus is None and not drawn and (splits is None or splits.train is None or splits.val is None):
             raise UserError(
                 f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'."
             )
@@ -155,8 +157,8 @@ class Library:
         base = self._read_method(base_path, users)
         params = merge_params(base.spec.params, variant.params, document.where(("params",)), variant.variant_of)
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
-        if variant.source:
-            update["source"] = variant.source
+        own = {"source": variant.source, "seeded": variant.seeded}
+        update |= {key: value for key, value in own.items() if value is not None}
         return FoundMethod(base.spec.model_copy(update=update), base.folder, _slug(variant.method, document.path))
 
     def _named(self, name: str, where: str) -> Path:
@@ -175,6 +177,26 @@ class Library:
     def tracks(self) -> list[str]:
         """Return the names of all tracks."""
         return sorted(path.stem for path in (PACKAGE / "tracks").glob("*.yaml"))
+
+
+def _check_source(document: Document, spec: TaskSpec, card: TrackCard) -> None:
+    """Check that the track takes the data, and that a model is named where and only where one is run."""
+    if spec.data.source not in card.sources:
+        takes = ", ".join(card.sources)
+        where = document.where(("data", "source"))
+        raise UserError(f"{where}: track '{card.track}' takes data from {takes}; got source '{spec.data.source}'.")
+    read = {"model": spec.model, "text": spec.text, "site": spec.site}
+    if not isinstance(spec.data, WorldData):
+        absent = next((key for key, value in read.items() if value is None), None)
+        if absent is not None:
+            raise UserError(f"{document.where(())}: task lacks the key '{absent}'.")
+        return
+    for key in (*read, "mask", "corpus"):
+        if key in document.value and document.value[key] is not None:
+            where = document.where((key,))
+            raise UserError(
+                f"{where}: a world is drawn and no language model runs, so '{key}' has no use; take it out."
+            )
 
 
 def merge_params(

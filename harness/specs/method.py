@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.specs.task import Name, Strict
+from harness.specs.task import Name, Source, Strict
 
 Kind = Literal["dictionary"]
-Need = Literal["sequences"]
+Need = Literal["sequences", "truth"]
 
 
 class MethodSpec(Strict):
@@ -41,6 +41,7 @@ class VariantSpec(Strict):
     variant_of: Name = Field(description="method whose YAML supplies everything not said here")
     title: str
     source: str | None = None
+    seeded: bool | None = Field(default=None, description="where its parameters let the seed change what it did not")
     params: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -51,6 +52,9 @@ class TrackCard(Strict):
     title: str
     summary: str
     kinds: tuple[Kind, ...] = Field(description="kinds of method it can measure")
+    sources: tuple[Source, ...] = Field(
+        default=("hub", "folder", "reasoning_gym", "prompts"), description="where its data may come from"
+    )
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")

@@ -140,6 +140,7 @@ class Record(_Plain):
         status: ``ok``, or ``failed`` with a ``reason``.
         fit: what the method says about its fit, plus ``parameters`` and ``train_tokens``.
         details: numbers about the measurement that are not metrics (quantiles of L0, tokens counted, …).
+        model: None where no language model runs.
         margins: by metric; empty for controls.
         bars: by metric, True when met, None when the metric has no value.
         parts: file beside this one, and its SHA-256.
@@ -152,7 +153,7 @@ class Record(_Plain):
     seed: int
     task: TaskPart
     method: MethodPart
-    model: ModelPart
+    model: ModelPart | None
     data: DataPart
     fit: dict[str, float]
     metrics: dict[str, MetricPart]

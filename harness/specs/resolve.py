@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import UserError, unknown
 from harness.metrics.contract import all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
 from harness.specs.reading import Document, Key, in_words, parse_value
-from harness.specs.task import Budget, TaskSpec
+from harness.specs.task import Budget, Site, TaskSpec
 
 Blocks = Callable[[str], int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class ResolvedTask:
 
     Attributes:
         spec: the task with every override applied.
-        layer: the block whose output is read and edited, from 0.
+        block: the block whose output is read and edited, from 0; None where no language model runs.
         limit: documents per split at most, or None.
         fit: the task whose train and validation split and budget fit methods: itself, or its corpus.
     """
 
     spec: TaskSpec
-    layer: int
+    block: int | None
     limit: int | None
     corpus: ResolvedTask | None = None
 
@@ -46,6 +47,26 @@ class ResolvedTask:
     def fit(self) -> ResolvedTask:
         """The task that methods are fitted on."""
         return self.corpus or self
+
+    @property
+    def model(self) -> str:
+        """The language model; raises ``ValueError`` where none runs."""
+        return self._of_model(self.spec.model)
+
+    @property
+    def site(self) -> Site:
+        """Where the model is read; raises ``ValueError`` where none runs."""
+        return self._of_model(self.spec.site)
+
+    @property
+    def layer(self) -> int:
+        """The block that is read and edited; raises ``ValueError`` where no language model runs."""
+        return self._of_model(self.block)
+
+    def _of_model(self, value: T | None) -> T:
+        if value is None:
+            raise ValueError(f"task '{self.spec.task}' runs no language model")
+        return value
 
     @property
     def budget(self) -> Budget:
@@ -62,8 +83,8 @@ class ResolvedTask:
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self.spec.model_dump(exclude=names)),
-            "layer": self.layer,
-            "at": self.spec.site.at,
+            "layer": self.block,
+            "at": self.spec.site.at if self.spec.site else None,
             "limit": self.limit,
             "corpus": self.corpus.measured() if self.corpus else None,
         }
@@ -85,9 +106,10 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     if own_sets:
         document, spec = _with_sets(document, own_sets)
         library.check_budget(document, spec)
-    spec = spec.model_copy(update={"model": overrides.model}) if overrides.model else spec
+    # A task without a language model has none to be replaced; plan.py says so where no task of a call has one.
+    spec = spec.model_copy(update={"model": overrides.model}) if overrides.model and spec.model else spec
     check_names(library, document, spec)
-    chosen = _layer(spec, layer, blocks(spec.model), document)
+    chosen = _layer(spec, layer, blocks, document)
     corpus = None
     if spec.corpus:
         inner = Overrides(spec.model, overrides.limit, corpus_sets)
@@ -115,14 +137,17 @@ def _with_sets(document: Document, sets: Mapping[str, str]) -> tuple[Document, T
     return changed, check(changed, TaskSpec, "task")
 
 
-def _layer(spec: TaskSpec, layer: int | None, blocks: int, document: Document) -> int:
+def _layer(spec: TaskSpec, layer: int | None, blocks: Blocks, document: Document) -> int | None:
+    if spec.model is None or spec.site is None:
+        return None
+    count = blocks(spec.model)
     given = layer if layer is not None else spec.site.layer
     if given is None:
         # A depth of 0.5 means half of the blocks have run: block 14 of 30.
-        return max(round((spec.site.depth or 0.0) * blocks) - 1, 0)
-    if not 0 <= given < blocks:
+        return max(round((spec.site.depth or 0.0) * count) - 1, 0)
+    if not 0 <= given < count:
         where = "--layers" if layer is not None else document.where(("site", "layer"))
-        raise UserError(f"{where}: layer {given} is out of range; model '{spec.model}' has blocks 0..{blocks - 1}.")
+        raise UserError(f"{where}: layer {given} is out of range; model '{spec.model}' has blocks 0..{count - 1}.")
     return given
 
 
@@ -157,6 +182,11 @@ def _check_control(library: Library, document: Document, spec: TaskSpec, role: s
     if method.kind not in card.kinds:
         takes = ", ".join(card.kinds)
         raise UserError(f"{where}: control '{name}' is a {method.kind}; track '{card.track}' takes {takes}.")
+    missing = [need for need in method.needs if need not in card.offers]
+    if missing:
+        raise UserError(
+            f"{where}: control '{name}' needs {', '.join(missing)}, which track '{card.track}' cannot give."
+        )
     if method.derived != (role == "derived"):
         right = "derived" if method.derived else "ceiling or floor"
         raise UserError(f"{where}: '{name}' belongs under controls.{right}, not controls.{role}.")

@@ -149,8 +149,8 @@ def _reached(difference_PC: Array, t_P: Array, w_RC: Array) -> Array:
 def welch_holm(values: Sequence[Array]) -> Array:
     """Return adjusted p-values of all pairs, ``[K, K]``, for metrics whose interval is over seeds.
 
-    Welch's t test between the seeds of two methods, Holm over the pairs. A pair is not tested, and has p-value 1, where
-    one of the two has a single seed or neither varies.
+    Welch's t test between the seeds of two methods, Holm over the pairs. A method with one value is taken as fixed (one
+    without randomness). A pair is not tested, and has p-value 1, where neither varies.
 
     Args:
         values: the point values ``[S]`` of each of the K methods.
@@ -165,7 +165,9 @@ def welch_holm(values: Sequence[Array]) -> Array:
 
 
 def _welch(a_S: Array, b_S: Array) -> float:
-    if min(a_S.size, b_S.size) < 2 or (same(a_S) and same(b_S)):
+    if same(a_S) and same(b_S):
         return 1.0
+    if min(a_S.size, b_S.size) < 2:
+        return float(stats.ttest_1samp(*sorted((a_S, b_S), key=len, reverse=True)).pvalue.item())
     shift, se, df = welch(a_S, b_S)
     return float(2 * stats.t.sf(abs(shift) / se, df))

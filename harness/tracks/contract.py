@@ -100,11 +100,11 @@ class Track(ABC):
 
     @abstractmethod
     def model_device(self) -> str:
-        """Return where the model runs."""
+        """Return where the model runs, or methods where there is none."""
 
     @abstractmethod
-    def model_part(self) -> ModelPart:
-        """Describe the model and the site."""
+    def model_part(self) -> ModelPart | None:
+        """Describe the model and the site; None where no language model runs."""
 
     @abstractmethod
     def data_part(self) -> DataPart:

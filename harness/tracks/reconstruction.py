@@ -6,7 +6,7 @@ measured and counted; tier 2 are only counted (methods.md 0.8: density needs mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,13 +19,12 @@ from harness.errors import CellError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.specs.record import DataPart, ModelPart
+from harness.tracks.coding import dictionary, energies, errors, l0_quantiles, run, unmatched
 from harness.tracks.contract import Group, Resources, Track
 from harness.tracks.site import Site
 from harness.tracks.splicing import Splicer
-from harness.tracks.sums import Clusters, Contribution, add_counts, check_output, scatter
+from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
 
-# Codes held at once, in floats: a wide dictionary is run on fewer tokens at a time.
-CODES = 2**26
 _VECTORS = {"sx": "x_gram", "sx_in": "x_gram_in", "sx_e": "e_gram"}
 _COUNTS = ("fires", "l0_hist", "n_density")
 _ABLATIONS = ("ce_zero", "ce_mean", "kl_zero")
@@ -69,7 +68,7 @@ class Reconstruction(Track):
         edits: dict[str, Tensor] = {}
         for name, method in methods.items():
             try:
-                own, xhat_ND = self._one(_dictionary(method), x_ND, doc_N, batch)
+                own, xhat_ND = self._one(dictionary(method, self.task.spec.track), x_ND, doc_N, batch)
             except CellError as error:
                 results[name] = error
                 continue
@@ -92,11 +91,7 @@ class Reconstruction(Track):
         inside_N = self.site.inside(x_ND)[:, None]
         square_N = centred_ND.square().sum(1)
         return {
-            "ids": clusters.ids_K.numpy(),
-            "n": clusters.sum(torch.ones(x_ND.shape[0])),
-            "x2": clusters.sum(x_ND.double().square().sum(1)),
-            "sxx": clusters.sum(square_N),
-            "sx": clusters.sum(centred_ND),
+            **energies(x_ND, self.site.mean_D, clusters),
             "n_in": clusters.sum(inside_N.squeeze(1)),
             "sxx_in": clusters.sum(square_N * inside_N.squeeze(1)),
             "sx_in": clusters.sum(centred_ND * inside_N),
@@ -104,45 +99,16 @@ class Reconstruction(Track):
 
     def _one(self, method: Dictionary, x_ND: Tensor, doc_N: Tensor, batch: TokenBatch) -> tuple[Contribution, Tensor]:
         """Run one method on the kept tokens of a batch: its own parts, and its reconstruction."""
-        l0_N, l1_N, fires, pieces = [], [], None, []
-        norm_F = method.directions().norm(dim=1).to(x_ND.device)
         measured = int(batch.tier_B[0]) <= 1
-        for rows in self._chunks(doc_N, norm_F.shape[0]):
-            z_NF = method.encode(x_ND[rows], doc_N[rows])
-            check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
-            active_NF = z_NF != 0
-            counts_F = active_NF.sum(0, dtype=torch.int64)
-            fires = counts_F if fires is None else fires + counts_F
-            l0_N.append(active_NF.sum(1))
-            if measured:
-                l1_N.append(z_NF.abs() @ norm_F)
-                pieces.append(method.decode(z_NF))
-                check_output("decode", pieces[-1], (rows.stop - rows.start, x_ND.shape[1]))
-        own: Contribution = {"fires": _numpy(fires), "n_density": np.array([float(x_ND.shape[0])])}
+        coded = run(method, x_ND, doc_N, decode=measured)
+        own: Contribution = {"fires": coded.fires_F, "n_density": np.array([float(x_ND.shape[0])])}
         if not measured:
             return own, x_ND
-        xhat_ND, l0 = torch.cat(pieces), torch.cat(l0_N)
-        own["l0_hist"] = np.bincount(_numpy(l0).astype(np.int64)).astype(np.float64)
-        sums = {"l1": torch.cat(l1_N), "l0": l0, "l0_in_band": self._in_band(l0), **_errors(x_ND, xhat_ND)}
+        own["l0_hist"] = coded.l0_hist
+        sums = {**coded.sums(self.task.spec.bars.get("l0")), **errors(x_ND, coded.xhat_ND)}
         sums["se_in"] = sums["se"] * self.site.inside(x_ND)
         clusters = Clusters(batch.cluster_BT[batch.keep_BT])
-        return {**own, **{name: clusters.sum(value) for name, value in sums.items()}}, xhat_ND
-
-    def _chunks(self, doc_N: Tensor, latents: int) -> Iterator[slice]:
-        """Yield row ranges that hold whole documents and at most ``CODES`` codes (one document at least)."""
-        most = max(CODES // max(latents, 1), 1)
-        edges = [*(torch.nonzero(doc_N[1:] != doc_N[:-1]).flatten() + 1).tolist(), doc_N.shape[0]]
-        start = 0
-        for i, end in enumerate(edges):
-            if i == len(edges) - 1 or edges[i + 1] - start > most:
-                yield slice(start, end)
-                start = end
-
-    def _in_band(self, l0_N: Tensor) -> Tensor:
-        bar = self.task.spec.bars.get("l0")
-        low = bar.min if bar and bar.min is not None else 50
-        high = bar.max if bar and bar.max is not None else 100
-        return (l0_N >= low) & (l0_N <= high)
+        return {**own, **{name: clusters.sum(value) for name, value in sums.items()}}, coded.xhat_ND
 
     def _splice(
         self,
@@ -191,11 +157,8 @@ class Reconstruction(Track):
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say what fell short of the budget and whether a contestant's L0 missed its target."""
         notes = list(self.site.notes())
-        target, l0 = self.task.budget.l0, parts.get("l0")
-        if contestant and target and l0 is not None:
-            reached = float(l0.sum() / parts["n"].sum())
-            if abs(reached - target) > 0.05 * target:
-                notes.append(f"L0 is {reached:.1f}, more than 5 % from the task's {target}: compare at matched L0 only")
+        if contestant:
+            notes += unmatched(parts, self.task.budget.l0)
         return notes
 
     def model_device(self) -> str:
@@ -211,44 +174,13 @@ class Reconstruction(Track):
         return self.site.data_part()
 
 
-def _dictionary(method: Method) -> Dictionary:
-    if not isinstance(method, Dictionary):
-        raise CellError(f"track 'reconstruction' measures dictionaries, got a {method.kind}")
-    return method
-
-
-def _numpy(value: Tensor | None) -> NDArray[np.float64]:
-    if value is None:
-        raise CellError("encode was given no tokens")
-    result: NDArray[np.float64] = value.double().cpu().numpy()
-    return result
-
-
-def _errors(x_ND: Tensor, xhat_ND: Tensor) -> dict[str, Tensor]:
-    """Return the per-token numbers that compare a reconstruction with its activation, in float64."""
-    x_ND, xhat_ND = x_ND.double(), xhat_ND.double()
-    error_ND = x_ND - xhat_ND
-    inner_N = (x_ND * xhat_ND).sum(1)
-    norms_N = x_ND.norm(dim=1).clamp(min=1e-8) * xhat_ND.norm(dim=1).clamp(min=1e-8)
-    return {
-        "se": error_ND.square().sum(1),
-        "sx_e": error_ND,
-        "cos": inner_N / norms_N,
-        "xhat2": xhat_ND.square().sum(1),
-        "xxhat": inner_N,
-    }
-
-
 def _details(parts: Parts) -> dict[str, float]:
     """Return what is shown beside the metrics: tokens behind each number and the spread of L0."""
     details = {"tokens": float(parts["n"].sum()), "density_tokens": float(parts["n_density"])}
     if "n_kl" in parts:
         details["splice_tokens"] = float(parts["n_kl"].sum())
         details["targets"] = float(parts["n_ce"].sum())
-    cumulative = np.cumsum(parts["l0_hist"]) / parts["l0_hist"].sum()
-    for share in (5, 50, 95):
-        details[f"l0_p{share}"] = float(np.searchsorted(cumulative, share / 100))
-    return details
+    return {**details, **l0_quantiles(parts["l0_hist"])}
 
 
 TRACK = Reconstruction

@@ -34,7 +34,7 @@ class Site:
     @cached_property
     def model(self) -> LanguageModel:
         """The language model."""
-        return self.resources.model(self.task.spec.model)
+        return self.resources.model(self.task.model)
 
     @cached_property
     def test(self) -> Sequences:
@@ -124,7 +124,7 @@ class Site:
             dtype=info.dtype,
             layer=layer,
             hidden_state=layer + 1,
-            at=self.task.spec.site.at,
+            at=self.task.site.at,
         )
 
     def data_part(self) -> DataPart:
