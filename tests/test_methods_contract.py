@@ -27,7 +27,8 @@ def fitted(name: str) -> Dictionary:
 
 
 def uses(found: FoundMethod) -> dict[str, Method]:
-    return {role: fitted("pca" if name == "any" else name) for role, name in found.spec.uses.items()}
+    any_method = "shared_pca" if found.spec.only == "shared" else "pca"
+    return {role: fitted(any_method if name == "any" else name) for role, name in found.spec.uses.items()}
 
 
 @pytest.mark.parametrize("name", DICTIONARIES)

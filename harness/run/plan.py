@@ -212,7 +212,9 @@ class _CellBuilder:
             for entry in entries
             if entry.found.spec.derived
             for cell in plain
-            if cell.entry.role is None and (cell.seed in chosen or not self._varies(cell.entry.found))
+            if cell.entry.role is None
+            and entry.found.spec.controls(cell.entry.found.spec)
+            and (cell.seed in chosen or not self._varies(cell.entry.found))
         ]
         return plain + derived
 

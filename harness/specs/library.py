@@ -157,6 +157,8 @@ class Library:
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
         if variant.source:
             update["source"] = variant.source
+        if variant.causal is not None:
+            update["causal"] = variant.causal
         return FoundMethod(base.spec.model_copy(update=update), base.folder, _slug(variant.method, document.path))
 
     def _named(self, name: str, where: str) -> Path:

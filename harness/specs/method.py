@@ -26,7 +26,15 @@ class MethodSpec(Strict):
     )
     seeded: bool = Field(default=True, description="false: the seed changes nothing, so one seed is run")
     causal: bool = Field(default=True, description="false: a token's code may depend on later tokens")
+    shared: bool = Field(default=False, description="true: a part of the code is one for the whole document")
+    only: Literal["any", "shared"] = Field(
+        default="any", description="of a control built from any method: only from those with a shared code"
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its default")
+
+    def controls(self, other: MethodSpec) -> bool:
+        """Whether this derived control can be built from another method."""
+        return self.only == "any" or other.shared
 
     @property
     def derived(self) -> bool:
@@ -41,6 +49,7 @@ class VariantSpec(Strict):
     variant_of: Name = Field(description="method whose YAML supplies everything not said here")
     title: str
     source: str | None = None
+    causal: bool | None = None
     params: dict[str, Any] = Field(default_factory=dict)
 
 
