@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.metrics.contract import Array, Parts, metric, ratio
 
-RECONSTRUCTION = ("reconstruction",)
+RECONSTRUCTION = ("reconstruction", "domains")
 _NO_TOKENS = "no tokens were kept"
 _NO_VARIANCE = "the activations do not vary"
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.metrics.contract import Array, Parts, metric, ratio
 
-RECONSTRUCTION = ("reconstruction",)
+RECONSTRUCTION = ("reconstruction", "domains")
 # Nats per token an ablation has to cost before a share of that cost means anything (random models lose nothing).
 ABLATION_FLOOR = 1e-3
 _NO_TARGETS = "no next-token targets were counted"

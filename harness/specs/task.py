@@ -91,7 +91,7 @@ class FolderData(_Data):
     """A folder of JSON Lines, one file per split: PATH/SPLIT.jsonl."""
 
     source: Literal["folder"]
-    path: str = Field(description="folder, relative to the working folder")
+    path: str = Field(description="folder, relative to the working folder, else to --data-dir")
     splits: Splits
 
 
@@ -217,6 +217,9 @@ class TaskSpec(Strict):
         default=None, description="task on whose train split, site and budget methods are fitted"
     )
     text: str = Field(description="Jinja2 template over a row's columns")
+    label: str | None = Field(
+        default=None, description="Jinja2 template over a row's columns: the document's class, none where it is empty"
+    )
     site: Site
     mask: Mask = Mask()
     budget: Budget

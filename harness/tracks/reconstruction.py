@@ -61,7 +61,12 @@ class Reconstruction(Track):
         """Run the lower blocks once on one batch and every method on what they give."""
         batch = self.site.test.batches[unit]
         x_BTD = self.site.read(batch)
-        batch = self.site.mask(batch, x_BTD)
+        return self.measure_batch(self.site.mask(batch, x_BTD), x_BTD, methods)
+
+    def measure_batch(
+        self, batch: TokenBatch, x_BTD: Tensor, methods: Mapping[str, Method]
+    ) -> dict[str, Contribution | CellError]:
+        """Run every method on the activations ``[B, T, D]`` of one batch."""
         x_ND, doc_N = x_BTD[batch.keep_BT].float(), piece_ids(batch).to(x_BTD.device)
         tier = int(batch.tier_B[0])
         shared = self._shared(x_ND, batch) if tier <= 1 else {}
@@ -104,16 +109,17 @@ class Reconstruction(Track):
 
     def _one(self, method: Dictionary, x_ND: Tensor, doc_N: Tensor, batch: TokenBatch) -> tuple[Contribution, Tensor]:
         """Run one method on the kept tokens of a batch: its own parts, and its reconstruction."""
-        l0_N, l1_N, fires, pieces = [], [], None, []
+        l0_N, l1_N, sent_N, fires, pieces = [], [], [], None, []
         norm_F = method.directions().norm(dim=1).to(x_ND.device)
         measured = int(batch.tier_B[0]) <= 1
-        for rows in self._chunks(doc_N, norm_F.shape[0]):
+        for rows in self.chunks(doc_N, norm_F.shape[0]):
             z_NF = method.encode(x_ND[rows], doc_N[rows])
             check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
             active_NF = z_NF != 0
             counts_F = active_NF.sum(0, dtype=torch.int64)
             fires = counts_F if fires is None else fires + counts_F
-            l0_N.append(active_NF.sum(1))
+            l0_N.append(active_NF[:, method.shared :].sum(1))
+            sent_N.append(numbers_sent(z_NF[:, : method.shared], doc_N[rows]))
             if measured:
                 l1_N.append(z_NF.abs() @ norm_F)
                 pieces.append(method.decode(z_NF))
@@ -123,12 +129,13 @@ class Reconstruction(Track):
             return own, x_ND
         xhat_ND, l0 = torch.cat(pieces), torch.cat(l0_N)
         own["l0_hist"] = np.bincount(_numpy(l0).astype(np.int64)).astype(np.float64)
-        sums = {"l1": torch.cat(l1_N), "l0": l0, "l0_in_band": self._in_band(l0), **_errors(x_ND, xhat_ND)}
+        sums = {"l1": torch.cat(l1_N), "l0": l0, "l0_in_band": self._in_band(l0), "shared_sent": torch.cat(sent_N)}
+        sums |= _errors(x_ND, xhat_ND)
         sums["se_in"] = sums["se"] * self.site.inside(x_ND)
         clusters = Clusters(batch.cluster_BT[batch.keep_BT])
         return {**own, **{name: clusters.sum(value) for name, value in sums.items()}}, xhat_ND
 
-    def _chunks(self, doc_N: Tensor, latents: int) -> Iterator[slice]:
+    def chunks(self, doc_N: Tensor, latents: int) -> Iterator[slice]:
         """Yield row ranges that hold whole documents and at most ``CODES`` codes (one document at least)."""
         most = max(CODES // max(latents, 1), 1)
         edges = [*(torch.nonzero(doc_N[1:] != doc_N[:-1]).flatten() + 1).tolist(), doc_N.shape[0]]
@@ -209,6 +216,13 @@ class Reconstruction(Track):
     def data_part(self) -> DataPart:
         """Describe the documents that were measured."""
         return self.site.data_part()
+
+
+def numbers_sent(z_NR: Tensor, doc_N: Tensor) -> Tensor:
+    """Return how many numbers of the shared code each token brings, ``[N]``: all where it changed, else none."""
+    changed_N = torch.ones(len(doc_N), dtype=torch.bool, device=z_NR.device)
+    changed_N[1:] = (z_NR[1:] != z_NR[:-1]).any(1) | (doc_N[1:] != doc_N[:-1]).to(z_NR.device)
+    return changed_N * z_NR.shape[1]
 
 
 def _dictionary(method: Method) -> Dictionary:
