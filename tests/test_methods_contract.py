@@ -15,7 +15,11 @@ from harness.specs.library import FoundMethod, Library
 from harness.testing import SETTING, check_dictionary, planted
 
 LIBRARY = Library()
-DICTIONARIES = [name for name in LIBRARY.names("methods") if LIBRARY.method(name).spec.kind == "dictionary"]
+DICTIONARIES = [
+    name
+    for name in LIBRARY.names("methods")
+    if LIBRARY.method(name).spec.kind == "dictionary" and LIBRARY.method(name).spec.code
+]
 
 
 def fitted(name: str) -> Dictionary:

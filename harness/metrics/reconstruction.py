@@ -86,6 +86,7 @@ def fvu_inlier(parts: Parts, w: Array) -> Array:
     tracks=RECONSTRUCTION,
     source="standard; not the 'mse' of SAEBench 0.6.0, which divides by the tokens of a batch once more",
     null="mean_only: the total variance; identity: 0",
+    within_model=True,
 )
 def se_token(parts: Parts, w: Array) -> Array:
     """Squared error of a token, summed over the width; depends on scale, so compare within one site only.
@@ -102,6 +103,7 @@ def se_token(parts: Parts, w: Array) -> Array:
     tracks=RECONSTRUCTION,
     source="torch.nn.MSELoss",
     null="mean_only: the mean variance of an element; identity: 0",
+    within_model=True,
 )
 def mse_elem(parts: Parts, w: Array) -> Array:
     """Mean squared error of one element of the activations, in the model's own units.

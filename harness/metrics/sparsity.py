@@ -68,6 +68,7 @@ def l0_in_band(parts: Parts, w: Array) -> Array:
     source="standard, with codes folded by the norms of their directions; SAEBench sums raw codes",
     null="zero reconstruction: 0",
     margin=False,
+    within_model=True,
 )
 def l1(parts: Parts, w: Array) -> Array:
     """Mean sum of folded codes of a token; unchanged when a direction grows and its code shrinks by the same factor.

@@ -64,7 +64,7 @@ class Recorder:
         if cell.entry.role is not None:
             return {}
         found: dict[str, list[Parts]] = {}
-        for other in self.group.cells:
+        for other in (*self.group.cells, *self.group.elsewhere):
             own = other.of is None or other.of.key == cell.key
             if other.entry.role in ("floor", "derived") and own and other.key in known:
                 found.setdefault(other.entry.found.slug, []).append(known[other.key])
@@ -126,7 +126,7 @@ class Recorder:
             role=cell.entry.role,
             of=cell.of.entry.found.slug if cell.of else None,
             seeded=spec.seeded,
-            causal=spec.causal,
+            causal=cell.fitted.found.spec.causal,
             params=cell.entry.params,
             identity=cell.identity,
         )
