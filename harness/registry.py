@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,8 +20,10 @@ KINDS: dict[str, Any] = {"dictionary": Dictionary}
 
 def method_class(found: FoundMethod) -> type[Any]:
     """Import a method's file and return its class; raises ``UserError`` where the YAML and the code do not agree."""
+    if found.spec.code is None or found.code_path is None:
+        raise ValueError(f"'{found.spec.method}' has no class of its own: it runs others on another language model")
     stem, name = found.spec.code.removesuffix(".py").replace(".py:", ":").split(":")
-    module = _module(found, stem)
+    module = _module(found, found.code_path, stem)
     where = f"{found.folder / found.spec.method}.yaml"
     cls = getattr(module, name, None)
     if not isinstance(cls, type):
@@ -35,11 +38,11 @@ def method_class(found: FoundMethod) -> type[Any]:
     return cls
 
 
-def _module(found: FoundMethod, stem: str) -> ModuleType:
+def _module(found: FoundMethod, code_path: Path, stem: str) -> ModuleType:
     if found.folder == content_folder("methods"):
         return importlib.import_module(f"harness.methods.{stem}")
     name = f"harness_plugin_{stem}_{found.slug.rpartition('-')[2]}"
-    return import_file(found.code_path, name)
+    return import_file(code_path, name)
 
 
 def build_method(found: FoundMethod, params: dict[str, Any], setting: Setting) -> Any:

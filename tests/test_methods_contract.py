@@ -15,7 +15,11 @@ from harness.specs.library import FoundMethod, Library
 from harness.testing import SETTING, check_dictionary, planted
 
 LIBRARY = Library()
-DICTIONARIES = [name for name in LIBRARY.names("methods") if LIBRARY.method(name).spec.kind == "dictionary"]
+DICTIONARIES = [
+    name
+    for name in LIBRARY.names("methods")
+    if LIBRARY.method(name).spec.kind == "dictionary" and LIBRARY.method(name).spec.code
+]
 
 
 def fitted(name: str) -> Dictionary:
@@ -27,7 +31,8 @@ def fitted(name: str) -> Dictionary:
 
 
 def uses(found: FoundMethod) -> dict[str, Method]:
-    return {role: fitted("pca" if name == "any" else name) for role, name in found.spec.uses.items()}
+    any_method = "shared_pca" if found.spec.only == "shared" else "pca"
+    return {role: fitted(any_method if name == "any" else name) for role, name in found.spec.uses.items()}
 
 
 @pytest.mark.parametrize("name", DICTIONARIES)

@@ -113,8 +113,12 @@ def _head(of_row: dict[int, Cell]) -> Record:
 
 
 def newest(cells: Sequence[Cell]) -> Record:
-    """Return the record that was finished last."""
-    return max(cells, key=lambda cell: (cell.record.provenance.finished, cell.path)).record
+    """Return the record that was finished last, a control's only where there are no others.
+
+    Controls may run on another language model than the table's.
+    """
+    methods = [cell for cell in cells if cell.record.method.role is None]
+    return max(methods or cells, key=lambda cell: (cell.record.provenance.finished, cell.path)).record
 
 
 def _same_clusters(cells: Sequence[Cell]) -> tuple[list[Cell], list[Problem]]:

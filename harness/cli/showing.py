@@ -41,7 +41,7 @@ def _card(library: Library, name: str) -> Any:
     is_file = name.endswith((".yaml", ".yml"))
     if library.is_method(name) if is_file else name in library.names("methods"):
         found = library.method(name)
-        return {**found.spec.model_dump(), "file": str(found.code_path)}
+        return {**found.spec.model_dump(), "file": str(found.code_path or found.folder)}
     if is_file or name in library.names("tasks"):
         return library.task(name).model_dump(exclude_none=True)
     if name in library.tracks():

@@ -25,12 +25,12 @@ class Rendered:
     empty: int
 
 
-def read_documents(spec: TaskSpec, source: Source, template: Template) -> Rendered:
+def read_documents(spec: TaskSpec, source: Source, template: Template, label: Template | None = None) -> Rendered:
     """Render every row of a source.
 
     Raises ``UserError`` on a missing column or value, a repeated id, or no text at all.
     """
-    reader = _Reader(spec, template)
+    reader = _Reader(spec, template, label)
     documents = {split: reader.read(split, table) for split, table in source.tables.items()}
     if not any(documents.values()):
         what = f"all {reader.rows} rows render to an empty text" if reader.rows else "there are no rows"
@@ -41,8 +41,8 @@ def read_documents(spec: TaskSpec, source: Source, template: Template) -> Render
 class _Reader:
     """Reads the splits of one source, one after the other."""
 
-    def __init__(self, spec: TaskSpec, template: Template) -> None:
-        self._task, self._data, self._template = spec.task, spec.documents, template
+    def __init__(self, spec: TaskSpec, template: Template, label: Template | None) -> None:
+        self._task, self._data, self._template, self._label = spec.task, spec.documents, template, label
         self._id = self._data.id or ("id" if isinstance(self._data, PromptData) else None)
         # Two equal texts are one unit, even where every row is a group of its own.
         self._first_with: dict[str, str] = {}
@@ -69,6 +69,8 @@ class _Reader:
 
     def _check(self, table: Table) -> None:
         self._template.check(table.columns)
+        if self._label is not None:
+            self._label.check(table.columns)
         group = None if self._data.group == ITSELF else self._data.group
         for key, name in (("id", self._id), ("group", group), ("domain", self._data.domain)):
             if name is not None and name not in table.columns and name.partition(".")[0] not in table.columns:
@@ -87,7 +89,8 @@ class _Reader:
         else:
             group = as_word(self._value(row, self._data.group, "group", name))
         domain = self._value(row, self._data.domain, "domain", name) if self._data.domain else None
-        return Document(name, group, None if domain is None else as_word(domain), text)
+        label = self._label.render(row, name).strip() if self._label else ""
+        return Document(name, group, None if domain is None else as_word(domain), text, label or None)
 
     def _value(self, row: Row, column: str, key: str, name: str) -> Any:
         try:

@@ -31,7 +31,7 @@ class Corpus:
     Attributes:
         splits: documents of ``train``, ``val`` and ``test`` (those the task has), in the order they are used.
         origin: where the rows came from.
-        fingerprint: SHA-256 of split names, ids, groups and texts, in order.
+        fingerprint: SHA-256 of split names, ids, groups, texts and labels, in order.
         rows: how many rows were read.
         empty: how many of them rendered to no text and were dropped.
         shared: by split, how many documents were dropped because test (for train also val) holds their group.
@@ -63,8 +63,10 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
     if isinstance(spec.data, WorldData):
         return _drawn(spec, spec.data, limit)
     template = Template(spec.text or "", spec.task)
-    source = fetch(spec, template.columns | _named_columns(spec), data_dir)
-    read = read_documents(spec, source, template)
+    label = Template(spec.label, spec.task, "label") if spec.label else None
+    columns = template.columns | (label.columns if label else frozenset()) | _named_columns(spec)
+    source = fetch(spec, columns, data_dir)
+    read = read_documents(spec, source, template, label)
     splits, shared = _divide(spec, read)
     if limit is not None:
         splits = {name: documents[:limit] for name, documents in splits.items()}
@@ -105,12 +107,13 @@ def _divide(spec: TaskSpec, read: Rendered) -> tuple[dict[str, tuple[Document, .
 
 
 def fingerprint(splits: dict[str, tuple[Document, ...]]) -> str:
-    """Return the SHA-256 of what decides results: split names, ids, groups and texts, in order."""
+    """Return the SHA-256 of what decides results: split names, ids, groups, texts and labels, in order."""
     digest = hashlib.sha256()
     for name in sorted(splits):
         for d in splits[name]:
             # JSON keeps the fields apart: no two different documents give the same line.
-            digest.update(json.dumps([name, d.id, d.group, d.text]).encode("ascii") + b"\n")
+            fields = [name, d.id, d.group, d.text] + ([d.label] if d.label is not None else [])
+            digest.update(json.dumps(fields).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 

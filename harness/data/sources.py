@@ -56,7 +56,7 @@ def fetch(spec: TaskSpec, columns: frozenset[str], data_dir: Path | None) -> Sou
     if isinstance(data, HubData):
         return _mirror_or_hub(data, splits, columns, data_dir)
     if isinstance(data, FolderData):
-        return Source(Origin("folder", data.path), _read_folder(Path(data.path), splits))
+        return Source(Origin("folder", data.path), _read_folder(_place(data.path, data_dir), splits))
     if splits:
         raise UserError(
             f"task '{spec.task}': {data.source} has no split '{splits[0]}'; give each split as a share alone."
@@ -65,6 +65,12 @@ def fetch(spec: TaskSpec, columns: frozenset[str], data_dir: Path | None) -> Sou
         problems, version = generate(data)
         return Source(Origin("reasoning_gym", data.name, revision=version), {WHOLE: problems})
     return Source(Origin("prompts", spec.task), {WHOLE: _prompts(data)})
+
+
+def _place(path: str, data_dir: Path | None) -> Path:
+    """Return the folder, under the folder of mirrors where the working folder does not have it."""
+    given = Path(path)
+    return given if given.is_dir() or data_dir is None else data_dir / given
 
 
 def _named_splits(spec: TaskSpec) -> list[str]:

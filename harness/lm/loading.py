@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.api import Progress, silent
 from harness.errors import UserError, unknown
@@ -21,6 +21,7 @@ from harness.lm.info import Identity
 from harness.lm.int8 import quantize
 from harness.lm.model import LanguageModel
 from harness.lm.quiet import quiet
+from harness.lm.reinit import drawn_anew
 from harness.lm.tiny import tiny_model, tiny_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -64,7 +65,9 @@ def load_model(name: str, options: LoadOptions = DEFAULT_OPTIONS, progress: Prog
     if options.dtype == INT8 and options.device_map is not None:
         raise UserError("dtype int8 and a device map cannot be combined; drop one of them.")
     identity = Identity(name, source.label, fingerprint(source), options.dtype)
-    network, tokenizer = _tiny(options) if source.kind == "tiny" else _pretrained(source, options, progress)
+    if source.reinit and options.device_map is not None:
+        raise UserError(f"model '{name}': weights drawn anew and a device map cannot be combined; drop one of them.")
+    network, tokenizer = _tiny(source, options) if source.kind == "tiny" else _pretrained(source, options, progress)
     if options.dtype == INT8:
         quantize(network, find_blocks(network, name), name)
         network = network.to(torch.float32)
@@ -94,17 +97,22 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _tiny(options: LoadOptions) -> Loaded:
+def _tiny(source: ModelSource, options: LoadOptions) -> Loaded:
     network = tiny_model()
+    return _cast(drawn_anew(network.config) if source.reinit else network, options), tiny_tokenizer()
+
+
+def _cast(network: PreTrainedModel, options: LoadOptions) -> PreTrainedModel:
     for parameter in network.parameters():
         # Parameters alone: rotary frequencies are buffers and stay float32 in every precision.
         parameter.data = parameter.data.to(DTYPES.get(options.dtype, torch.float32))
-    return network, tiny_tokenizer()
+    return network
 
 
 def _pretrained(source: ModelSource, options: LoadOptions, progress: Progress) -> Loaded:
     folder, pinned = _locate(source, progress)
-    common: dict[str, Any] = {"trust_remote_code": options.trust_remote_code, **pinned}
+    trust: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    common: dict[str, Any] = {**trust, **pinned}
     # int8 starts from the precision of the checkpoint: half the memory of float32 for most of them.
     weights: dict[str, Any] = {"dtype": DTYPES.get(options.dtype, "auto"), "use_safetensors": True}
     if options.device_map is not None:
@@ -113,7 +121,10 @@ def _pretrained(source: ModelSource, options: LoadOptions, progress: Progress) -
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, **common)
-            network = AutoModelForCausalLM.from_pretrained(folder, **common, **weights)
+            if source.reinit:
+                network = _cast(drawn_anew(AutoConfig.from_pretrained(folder, **common), **trust), options)
+            else:
+                network = AutoModelForCausalLM.from_pretrained(folder, **common, **weights)
     except (OSError, ValueError, KeyError, ImportError) as error:
         said = str(error).strip() or type(error).__name__
         raise UserError(f"model '{source.name}' cannot be loaded: {said.splitlines()[0]}") from error

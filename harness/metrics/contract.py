@@ -28,6 +28,10 @@ Direction = Literal["up", "down", "target"]
 Interval = Literal["clusters", "seeds", "none"]
 
 
+# The part that says that a control ran on another language model than the methods of its table.
+OTHER_MODEL = "other_model"
+
+
 class NotComputableError(Exception):
     """A metric has no value on these parts; the message is stored as the reason beside null."""
 
@@ -50,6 +54,7 @@ class Metric:
             explains nothing can be perfect.
         derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
             (a decoder with its rows exchanged holds the same directions).
+        within_model: whether it can only be compared within one language model: its predictions, or raw units.
         summary: one sentence for listings.
         value: the function.
     """
@@ -65,6 +70,7 @@ class Metric:
     tracks: tuple[str, ...]
     margin: bool
     derived: bool
+    within_model: bool
     summary: str
     value: Value
 
@@ -77,6 +83,8 @@ class Metric:
 
     def point(self, parts: Parts) -> tuple[float | None, str | None]:
         """Return ``(value, None)``, or ``(None, reason)`` where it cannot be computed."""
+        if self.within_model and OTHER_MODEL in parts:
+            return None, "measured on another language model, with which it cannot be compared"
         missing = [name for name in dict.fromkeys(("n", *self.needs)) if name not in parts]
         if missing:
             return None, f"parts not measured: {', '.join(missing)}"
@@ -106,6 +114,7 @@ def metric(
     interval: Interval = "clusters",
     margin: bool = True,
     derived: bool = True,
+    within_model: bool = False,
     version: int = 1,
 ) -> Callable[[Value], Value]:
     """Register a function as the metric of its name; the docstring's first line becomes the summary."""
@@ -118,7 +127,20 @@ def metric(
         summary = (value.__doc__ or "").strip().split("\n")[0]
         held = margin and direction != "target"
         _REGISTRY[name] = Metric(
-            name, unit, direction, version, source, interval, null, needs, tracks, held, derived, summary, value
+            name,
+            unit,
+            direction,
+            version,
+            source,
+            interval,
+            null,
+            needs,
+            tracks,
+            held,
+            derived,
+            within_model,
+            summary,
+            value,
         )  # fmt: skip
         return value
 

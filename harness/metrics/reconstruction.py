@@ -6,8 +6,8 @@ import numpy as np
 
 from harness.metrics.contract import Array, Parts, metric, ratio
 
-RECONSTRUCTION = ("reconstruction",)
-DICTIONARIES = ("reconstruction", "world")
+RECONSTRUCTION = ("reconstruction", "domains")
+DICTIONARIES = ("reconstruction", "domains", "world")
 _NO_TOKENS = "no tokens were kept"
 _NO_VARIANCE = "the activations do not vary"
 
@@ -87,6 +87,7 @@ def fvu_inlier(parts: Parts, w: Array) -> Array:
     tracks=DICTIONARIES,
     source="standard; not the 'mse' of SAEBench 0.6.0, which divides by the tokens of a batch once more",
     null="mean_only: the total variance; identity: 0",
+    within_model=True,
 )
 def se_token(parts: Parts, w: Array) -> Array:
     """Squared error of a token, summed over the width; depends on scale, so compare within one site only.
@@ -103,6 +104,7 @@ def se_token(parts: Parts, w: Array) -> Array:
     tracks=DICTIONARIES,
     source="torch.nn.MSELoss",
     null="mean_only: the mean variance of an element; identity: 0",
+    within_model=True,
 )
 def mse_elem(parts: Parts, w: Array) -> Array:
     """Mean squared error of one element of the activations, in the model's own units.

@@ -7,8 +7,10 @@ from scipy import special
 
 from harness.metrics.contract import Array, NotComputableError, Parts, metric, ratio
 
-DICTIONARIES = ("reconstruction", "world")
+DICTIONARIES = ("reconstruction", "domains", "world")
 DENSE = 0.1
+# What a number is rounded to when codes are priced.
+BITS = 8
 _NO_TOKENS = "no tokens were kept"
 
 
@@ -35,7 +37,8 @@ def false_dead(rho: Array | float, tokens: int) -> float:
 def l0(parts: Parts, w: Array) -> Array:
     """Mean number of active latents of a token; used to match methods, not to rank them.
 
-    ``mean_n #{i : |f_ni| > 0}`` in inference mode. ``w [..., C] -> [...]``.
+    ``mean_n #{i : |f_ni| > 0}`` in inference mode, latents that code the document left out: what those cost is in
+    ``bits_per_token``. ``w [..., C] -> [...]``.
     """
     return ratio(w @ parts["l0"], w @ parts["n"], _NO_TOKENS)
 
@@ -65,6 +68,7 @@ def l0_in_band(parts: Parts, w: Array) -> Array:
     source="standard, with codes folded by the norms of their directions; SAEBench sums raw codes",
     null="zero reconstruction: 0",
     margin=False,
+    within_model=True,
 )
 def l1(parts: Parts, w: Array) -> Array:
     """Mean sum of folded codes of a token; unchanged when a direction grows and its code shrinks by the same factor.
@@ -72,6 +76,28 @@ def l1(parts: Parts, w: Array) -> Array:
     ``mean_n sum_i |f_ni| ||d_i||``. ``w [..., C] -> [...]``.
     """
     return ratio(w @ parts["l1"], w @ parts["n"], _NO_TOKENS)
+
+
+@metric(
+    unit="bits/token",
+    direction="down",
+    needs=("n", "l0", "shared_sent", "fires"),
+    tracks=DICTIONARIES,
+    source="methods.md 2.3; ours",
+    null="identity: 8 times the width; mean_only: 0",
+    margin=False,
+)
+def bits_per_token(parts: Parts, w: Array) -> Array:
+    """Bits of a token's code at 8 a number: active latents with their indices, and its share of the document's code.
+
+    ``8 S + min(L0 (log2 F + 8), 8 F)``: ``S`` shared numbers sent a token (each time they change), ``L0`` active of
+    ``F`` latents; a code that uses them all needs no indices. ``w [..., C] -> [...]``.
+    """
+    latents = max(parts["fires"].size, 1)
+    tokens = w @ parts["n"]
+    active = ratio(w @ parts["l0"], tokens, _NO_TOKENS)
+    own = np.minimum(active * (np.log2(latents) + BITS), latents * BITS)
+    return np.asarray(own + BITS * ratio(w @ parts["shared_sent"], tokens, _NO_TOKENS), dtype=np.float64)
 
 
 def _densities(parts: Parts) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.metrics.contract import Array, Parts, metric, ratio
 
-RECONSTRUCTION = ("reconstruction",)
+RECONSTRUCTION = ("reconstruction", "domains")
 # Nats per token an ablation has to cost before a share of that cost means anything (random models lose nothing).
 ABLATION_FLOOR = 1e-3
 _NO_TARGETS = "no next-token targets were counted"
@@ -18,6 +18,7 @@ _NO_TOKENS = "no tokens were spliced"
     direction="down",
     needs=("n_ce", "ce_clean", "ce_splice"),
     tracks=RECONSTRUCTION,
+    within_model=True,
     source="SAEBench core (ce_loss_with_sae - ce_loss_without_sae), arXiv 2503.09532",
     null="identity: 0",
 )
@@ -41,6 +42,7 @@ def _recovered(parts: Parts, w: Array, ablated: str, label: str) -> Array:
     direction="up",
     needs=("n_ce", "ce_clean", "ce_splice", "ce_zero"),
     tracks=RECONSTRUCTION,
+    within_model=True,
     source="SAEBench core (ce_loss_score), arXiv 2503.09532",
     null="zero reconstruction: 0; identity: 1",
 )
@@ -58,6 +60,7 @@ def ce_recovered(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=("n_ce", "ce_clean", "ce_splice", "ce_mean"),
     tracks=RECONSTRUCTION,
+    within_model=True,
     source="ce_recovered with the train mean in place of zero",
     null="mean_only: 0; identity: 1",
 )
@@ -75,6 +78,7 @@ def ce_recovered_mean(parts: Parts, w: Array) -> Array:
     direction="down",
     needs=("n_kl", "kl"),
     tracks=RECONSTRUCTION,
+    within_model=True,
     source="SAEBench core (kl_div_with_sae), arXiv 2503.09532; summed over the vocabulary, mean over tokens",
     null="identity: 0",
 )
@@ -91,6 +95,7 @@ def kl_splice(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=("n_kl", "kl", "kl_zero"),
     tracks=RECONSTRUCTION,
+    within_model=True,
     source="SAEBench core (kl_div_score), arXiv 2503.09532",
     null="zero reconstruction: 0; identity: 1",
 )
@@ -110,6 +115,7 @@ def kl_score(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=("n_kl", "agree1"),
     tracks=RECONSTRUCTION,
+    within_model=True,
     source="ours",
     null="zero reconstruction: the share of the modal prediction; identity: 1",
 )

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from harness.api import Method
 from harness.errors import CellError
+from harness.metrics.contract import OTHER_MODEL
 from harness.run.finished import finished_record
 from harness.run.fitting import Fitted, Fitter
 from harness.run.journal import Journal, forget
@@ -56,7 +58,8 @@ def _run_group(group: PlannedGroup, folder: Path, resources: Resources, command:
     outcome.records.extend(done.values())
     todo = [cell for cell in group.cells if cell.key not in done]
     if todo:
-        outcome.records.extend(_GroupRun(group, folder, resources, command).run(todo, done))
+        elsewhere = {cell.key: record for cell in group.elsewhere if (record := finished_record(folder, group, cell))}
+        outcome.records.extend(_GroupRun(group, folder, resources, command).run(todo, done | elsewhere))
 
 
 class _GroupRun:
@@ -107,6 +110,8 @@ class _GroupRun:
         for key, journal in journals.items():
             if key not in self.failures:
                 parts, details = track.reduce(journal.all())
+                if self.group.again:
+                    parts[OTHER_MODEL] = np.ones(())
                 results[key] = Measured(parts, details)
         return results
 

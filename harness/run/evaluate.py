@@ -58,7 +58,7 @@ class Prepared:
         from harness.run.engine import run
         from harness.tracks.contract import Resources
 
-        for entry in (cell.entry for group in self.groups for cell in group.cells):
+        for entry in (cell.fitted for group in self.groups for cell in group.cells):
             check_params(entry.found, method_class(entry.found), entry.params)
         given = self.options
         load = LoadOptions(

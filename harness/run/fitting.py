@@ -42,7 +42,7 @@ class Fitter:
     def _find(self, cell: Cell) -> Fitted:
         uses = {name: self.fit(used).method for name, used in cell.uses.items()}
         setting = self.track.setting(cell.seed, uses)
-        method: Method = build_method(cell.entry.found, cell.entry.params, setting)
+        method: Method = build_method(cell.fitted.found, cell.fitted.params, setting)
         kept = load_fit(self.folder, cell.fit)
         if kept is not None:
             state, card = kept

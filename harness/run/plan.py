@@ -6,13 +6,14 @@ Nothing here imports torch: a plan is made, checked and printed before any model
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.content import PACKAGE
 from harness.data.rows import Corpus, load_corpus
 from harness.errors import UserError
+from harness.lm.catalog import RANDOM
 from harness.lm.catalog import resolve as find_model
 from harness.lm.facts import facts
 from harness.lm.fingerprints import fingerprint
@@ -72,6 +73,7 @@ class Cell:
         fit: hash under which the fitted method is kept.
         identity: hash of the method alone.
         uses: the cells whose fitted methods this one is built on; ``of`` for a derived control.
+        again: the cell whose method this control fits and measures again, on another language model.
     """
 
     entry: Entry
@@ -80,11 +82,17 @@ class Cell:
     fit: str
     identity: str
     uses: Mapping[str, Cell] = field(default_factory=dict)
+    again: Cell | None = None
+
+    @property
+    def fitted(self) -> Entry:
+        """What is fitted: the method itself, or the one that is fitted again."""
+        return self.again.entry if self.again else self.entry
 
     @property
     def of(self) -> Cell | None:
         """The cell a derived control is built from."""
-        return self.uses.get("of") if self.entry.found.spec.derived else None
+        return self.again or (self.uses.get("of") if self.entry.found.spec.derived else None)
 
     @property
     def label(self) -> str:
@@ -95,7 +103,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class PlannedGroup:
-    """The cells of one table: they share model, data and site, and so one forward pass."""
+    """The cells of one table that share model, data and site, and so one forward pass.
+
+    ``elsewhere`` are the controls of the table that run on another language model, in a group of their own before this.
+    """
 
     task: ResolvedTask
     corpus: Corpus
@@ -103,6 +114,12 @@ class PlannedGroup:
     origin: Origin
     table: str
     cells: tuple[Cell, ...]
+    elsewhere: tuple[Cell, ...] = ()
+
+    @property
+    def again(self) -> bool:
+        """Whether the cells are methods of another group, on another language model."""
+        return any(cell.again for cell in self.cells)
 
 
 def make_plan(library: Library, request: Request) -> list[PlannedGroup]:
@@ -121,7 +138,7 @@ def make_plan(library: Library, request: Request) -> list[PlannedGroup]:
         runs_model = library.task(name).model is not None
         for layer in (request.layers if runs_model else ()) or (None,):
             task = resolve(library, name, request.overrides, layer, blocks_of)
-            groups.append(_group(library, request, task, contestants))
+            groups += _groups(library, request, task, contestants)
     return groups
 
 
@@ -152,9 +169,10 @@ def _contestants(library: Library, request: Request) -> list[tuple[FoundMethod, 
     return result
 
 
-def _group(
+def _groups(
     library: Library, request: Request, task: ResolvedTask, contestants: list[tuple[FoundMethod, dict[str, Any]]]
-) -> PlannedGroup:
+) -> list[PlannedGroup]:
+    """Return the group of a task, behind that of its controls on another language model where it has some."""
     for found, _ in contestants:
         _check_fits(library, task, found)
     corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit)
@@ -167,8 +185,24 @@ def _group(
     origin = Origin(model, dtype, fit_corpus.fingerprint)
     table = digest([task.measured(), model, dtype, corpus.fingerprint, fit_corpus.fingerprint])
     builder = _CellBuilder(library, task, origin, table)
-    cells = builder.cells(_entries(library, request, task, contestants), request)
-    return PlannedGroup(task, corpus, fit_corpus, origin, table, tuple(cells))
+    entries = _entries(library, request, task, contestants)
+    cells = builder.cells([entry for entry in entries if not entry.found.spec.model], request)
+    group = PlannedGroup(task, corpus, fit_corpus, origin, table, tuple(cells))
+    other = _reinitialised(library, request, group, [entry for entry in entries if entry.found.spec.model])
+    return [other, replace(group, elsewhere=other.cells)] if other else [group]
+
+
+def _reinitialised(
+    library: Library, request: Request, group: PlannedGroup, entries: Sequence[Entry]
+) -> PlannedGroup | None:
+    """Return the group that runs a group's contestants on the re-initialised model; its cells share the table."""
+    name = group.task.spec.model
+    if not entries or name is None or name.startswith(RANDOM):
+        return None
+    task = group.task.on_model(RANDOM + name)
+    origin = replace(group.origin, model=fingerprint(find_model(task.model, request.revision)))
+    cells = _CellBuilder(library, task, origin, group.table).again(entries, group.cells, request)
+    return replace(group, task=task, origin=origin, cells=tuple(cells))
 
 
 def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> None:
@@ -216,17 +250,36 @@ class _CellBuilder:
             if not entry.found.spec.derived
             for seed in (seeds if self._varies(entry.found) else seeds[:1])
         ]
+        derived = [self._cell(e, of.seed, of) for e, of in self._controlled(entries, plain, request)]
+        return plain + derived
+
+    def again(self, entries: Sequence[Entry], cells: Iterable[Cell], request: Request) -> list[Cell]:
+        """Return, for controls that are methods on another model (this builder's), a cell for each contestant's."""
+        return [self._again(entry, of) for entry, of in self._controlled(entries, cells, request)]
+
+    def _again(self, entry: Entry, of: Cell) -> Cell:
+        own = self._cell(of.entry, of.seed)
+        identity = method_identity(entry.found, entry.params, {"of": of.identity})
+        key = digest([self.table, self.origin.model, identity, of.seed, self.measure, entry.role])
+        return Cell(entry, of.seed, key, own.fit, identity, own.uses, of)
+
+    def _controlled(
+        self, entries: Sequence[Entry], cells: Iterable[Cell], request: Request
+    ) -> list[tuple[Entry, Cell]]:
+        """Return every derived control with every contestant's cell it is built from."""
+        seeds = request.seeds or self.task.spec.seeds
         chosen = request.derived_seeds if request.derived_seeds is not None else seeds
         if absent := sorted(set(chosen) - set(seeds)):
             raise UserError(f"--derived-seeds: {absent[0]} is not among the seeds {', '.join(map(str, seeds))}.")
-        derived = [
-            self._cell(entry, cell.seed, cell)
+        contestants = [cell for cell in cells if cell.entry.role is None]
+        return [
+            (entry, cell)
             for entry in entries
             if entry.found.spec.derived
-            for cell in plain
-            if cell.entry.role is None and (cell.seed in chosen or not self._varies(cell.entry.found))
+            for cell in contestants
+            if entry.found.spec.controls(cell.entry.found.spec)
+            and (cell.seed in chosen or not self._varies(cell.entry.found))
         ]
-        return plain + derived
 
     def _cell(self, entry: Entry, seed: int, of: Cell | None = None) -> Cell:
         uses = {

@@ -64,7 +64,7 @@ class Recorder:
         if cell.entry.role is not None:
             return {}
         found: dict[str, list[Parts]] = {}
-        for other in self.group.cells:
+        for other in (*self.group.cells, *self.group.elsewhere):
             own = other.of is None or other.of.key == cell.key
             if other.entry.role in ("floor", "derived") and own and other.key in known:
                 found.setdefault(other.entry.found.slug, []).append(known[other.key])
@@ -132,7 +132,7 @@ class Recorder:
             of=cell.of.entry.found.slug if cell.of else None,
             # Of a method without randomness one control is built: its other seeds are not missing.
             seeded=spec.seeded and (cell.of is None or cell.of.entry.found.spec.seeded),
-            causal=spec.causal,
+            causal=cell.fitted.found.spec.causal,
             params=cell.entry.params,
             identity=cell.identity,
         )

@@ -13,6 +13,8 @@ def make_track(group: PlannedGroup, resources: Resources) -> Track:
     """Import the module of the task's track and build its ``TRACK`` for one group."""
     module = importlib.import_module(f"harness.tracks.{group.task.spec.track}")
     metrics = all_metrics()
-    parts = frozenset(part for name in group.task.spec.metrics for part in metrics[name].needs)
+    chosen = [metrics[name] for name in group.task.spec.metrics]
+    # A control on another language model has no value there, so nothing is measured for it.
+    parts = frozenset(part for m in chosen if not (group.again and m.within_model) for part in m.needs)
     track: Track = module.TRACK(Group(group.task, group.corpus, group.fit_corpus, group.origin, parts), resources)
     return track

@@ -34,7 +34,8 @@ def code_hash(*paths: Path) -> str:
 def method_identity(found: FoundMethod, params: dict[str, Any], uses: dict[str, str]) -> str:
     """Return the hash of a method: its parameters, its file, what every fit shares, and the methods it is built on."""
     spec = found.spec.model_dump(mode="json", exclude={"title", "source", "params"})
-    code = code_hash(found.code_path, PACKAGE / "api.py", PACKAGE / "training")
+    own = [found.code_path] if found.code_path is not None else []
+    code = code_hash(*own, PACKAGE / "api.py", PACKAGE / "training")
     return digest({"spec": spec, "params": params, "code": code, "uses": uses})
 
 

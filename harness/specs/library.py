@@ -37,9 +37,9 @@ class FoundMethod:
     slug: str
 
     @property
-    def code_path(self) -> Path:
-        """The Python file of the method."""
-        return self.folder / self.spec.code.partition(":")[0]
+    def code_path(self) -> Path | None:
+        """The Python file of the method; None where it is another method on another language model."""
+        return self.folder / self.spec.code.partition(":")[0] if self.spec.code else None
 
 
 class Library:
@@ -140,10 +140,11 @@ class Library:
             return self._variant(document, (*users, path))
         spec = check(document, MethodSpec, "method")
         _name_is_file(spec.method, "method", document)
-        code = spec.code.partition(":")[0]
-        if not (path.parent / code).is_file():
-            raise UserError(f"{document.where(('code',))}: code file '{code}' is not in {path.parent}")
-        return FoundMethod(spec, path.parent, _slug(spec.method, path))
+        found = FoundMethod(spec, path.parent, _slug(spec.method, path))
+        if found.code_path is not None and not found.code_path.is_file():
+            where = document.where(("code",))
+            raise UserError(f"{where}: code file '{found.code_path.name}' is not in {path.parent}")
+        return found
 
     def _variant(self, document: Document, users: tuple[Path, ...]) -> FoundMethod:
         variant = check(document, VariantSpec, "method")
@@ -157,7 +158,7 @@ class Library:
         base = self._read_method(base_path, users)
         params = merge_params(base.spec.params, variant.params, document.where(("params",)), variant.variant_of)
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
-        own = {"source": variant.source, "seeded": variant.seeded}
+        own = {"source": variant.source, "seeded": variant.seeded, "causal": variant.causal}
         update |= {key: value for key, value in own.items() if value is not None}
         return FoundMethod(base.spec.model_copy(update=update), base.folder, _slug(variant.method, document.path))
 

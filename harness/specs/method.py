@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.specs.task import Name, Source, Strict
 
@@ -18,7 +18,14 @@ class MethodSpec(Strict):
     method: Name = Field(description="the file's name without .yaml")
     title: str
     kind: Kind
-    code: str = Field(pattern=r"^[A-Za-z0-9_]+\.py:[A-Za-z0-9_]+$", description="file in the same folder : class")
+    code: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_]+\.py:[A-Za-z0-9_]+$", description="file in the same folder : class"
+    )
+    model: Literal["reinitialised"] | None = Field(
+        default=None,
+        description="in place of code: a control that is any method itself, fitted and measured on the language model "
+        "with its weights drawn anew",
+    )
     source: str = Field(description="paper, or 'ours'")
     needs: tuple[Need, ...] = Field(default=(), description="what fit wants besides activations")
     uses: dict[Name, str] = Field(
@@ -26,7 +33,23 @@ class MethodSpec(Strict):
     )
     seeded: bool = Field(default=True, description="false: the seed changes nothing, so one seed is run")
     causal: bool = Field(default=True, description="false: a token's code may depend on later tokens")
+    shared: bool = Field(default=False, description="true: a part of the code is one for the whole document")
+    only: Literal["any", "shared"] = Field(
+        default="any", description="of a control built from any method: only from those with a shared code"
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its default")
+
+    @model_validator(mode="after")
+    def _code_or_model(self) -> MethodSpec:
+        if (self.code is None) == (self.model is None):
+            raise ValueError("give exactly one of 'code' (a class) and 'model' (a control's other language model)")
+        if self.model is not None and not self.derived:
+            raise ValueError("a control with 'model' runs another method, so it needs 'uses: {of: any}'")
+        return self
+
+    def controls(self, other: MethodSpec) -> bool:
+        """Whether this derived control can be built from another method."""
+        return self.only == "any" or other.shared
 
     @property
     def derived(self) -> bool:
@@ -42,6 +65,7 @@ class VariantSpec(Strict):
     title: str
     source: str | None = None
     seeded: bool | None = Field(default=None, description="where its parameters let the seed change what it did not")
+    causal: bool | None = None
     params: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from harness.errors import UserError, unknown
@@ -76,6 +76,11 @@ class ResolvedTask:
         theirs = self.corpus.spec.budget.model_dump()
         own = {key: value for key, value in self.spec.budget.model_dump().items() if value is not None}
         return Budget.model_validate({**theirs, **dict.fromkeys(_TEST_KEYS), **own})
+
+    def on_model(self, name: str) -> ResolvedTask:
+        """Return the same task on another language model of as many blocks."""
+        corpus = self.corpus.on_model(name) if self.corpus else None
+        return replace(self, spec=self.spec.model_copy(update={"model": name}), corpus=corpus)
 
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""

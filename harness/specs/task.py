@@ -92,7 +92,7 @@ class FolderData(_Data):
     """A folder of JSON Lines, one file per split: PATH/SPLIT.jsonl."""
 
     source: Literal["folder"]
-    path: str = Field(description="folder, relative to the working folder")
+    path: str = Field(description="folder, relative to the working folder, else to --data-dir")
     splits: Splits
 
 
@@ -302,6 +302,9 @@ class TaskSpec(Strict):
     )
     text: str | None = Field(
         default=None, description="Jinja2 template over a row's columns; absent where data are a world"
+    )
+    label: str | None = Field(
+        default=None, description="Jinja2 template over a row's columns: the document's class, none where it is empty"
     )
     site: Site | None = Field(default=None, description="where the model is read; absent where data are a world")
     mask: Mask = Mask()

@@ -54,12 +54,15 @@ class Coded:
     Attributes:
         norm_F: length of each direction, which folds codes.
         fires: tokens on which each latent is active.
-        l0, l1, xhat: pieces of what is per token; ``l1`` and ``xhat`` only where codes were decoded.
+        l0, sent, l1, xhat: pieces of what is per token; ``l1`` and ``xhat`` only where codes were decoded.
+        shared: leading latents that code the document; they do not count in L0, and ``sent`` says when they change.
     """
 
     norm_F: Tensor
     fires: Tensor
+    shared: int = 0
     l0: list[Tensor] = field(default_factory=list)
+    sent: list[Tensor] = field(default_factory=list)
     l1: list[Tensor] = field(default_factory=list)
     xhat: list[Tensor] = field(default_factory=list)
 
@@ -67,13 +70,14 @@ class Coded:
     def of(cls, method: Dictionary, device: torch.device) -> Coded:
         """Return an empty one for a method."""
         norm_F = method.directions().norm(dim=1).to(device)
-        return cls(norm_F, torch.zeros(norm_F.shape[0], dtype=torch.int64, device=device))
+        return cls(norm_F, torch.zeros(norm_F.shape[0], dtype=torch.int64, device=device), method.shared)
 
-    def see(self, z_NF: Tensor) -> None:
+    def see(self, z_NF: Tensor, doc_N: Tensor) -> None:
         """Count codes."""
         active_NF = z_NF != 0
         self.fires += active_NF.sum(0, dtype=torch.int64)
-        self.l0.append(active_NF.sum(1))
+        self.l0.append(active_NF[:, self.shared :].sum(1))
+        self.sent.append(numbers_sent(z_NF[:, : self.shared], doc_N))
 
     def decode(self, method: Dictionary, z_NF: Tensor, width: int) -> None:
         """Decode codes, and add them up folded."""
@@ -98,21 +102,33 @@ class Coded:
         return np.bincount(torch.cat(self.l0).cpu().numpy()).astype(np.float64)
 
     def sums(self, band: Bar | None) -> dict[str, Tensor]:
-        """Return per token: L0, whether it lies in the task's band, and L1."""
+        """Return per token: L0, whether it lies in the task's band, L1, and the numbers of a new shared code."""
         low = band.min if band and band.min is not None else 50
         high = band.max if band and band.max is not None else 100
         l0_N = torch.cat(self.l0)
-        return {"l1": torch.cat(self.l1), "l0": l0_N, "l0_in_band": (l0_N >= low) & (l0_N <= high)}
+        return {
+            "l1": torch.cat(self.l1),
+            "l0": l0_N,
+            "l0_in_band": (l0_N >= low) & (l0_N <= high),
+            "shared_sent": torch.cat(self.sent),
+        }
 
 
 def run(method: Dictionary, x_ND: Tensor, doc_N: Tensor, *, decode: bool) -> Coded:
     """Encode tokens and, where asked, decode them; raises ``CellError`` on a wrong shape or numbers not finite."""
     coded = Coded.of(method, x_ND.device)
-    for _, z_NF in codes(method, x_ND, doc_N):
-        coded.see(z_NF)
+    for rows, z_NF in codes(method, x_ND, doc_N):
+        coded.see(z_NF, doc_N[rows])
         if decode:
             coded.decode(method, z_NF, x_ND.shape[1])
     return coded
+
+
+def numbers_sent(z_NR: Tensor, doc_N: Tensor) -> Tensor:
+    """Return how many numbers of the shared code each token brings, ``[N]``: all where it changed, else none."""
+    changed_N = torch.ones(len(doc_N), dtype=torch.bool, device=z_NR.device)
+    changed_N[1:] = (z_NR[1:] != z_NR[:-1]).any(1) | (doc_N[1:] != doc_N[:-1]).to(z_NR.device)
+    return changed_N * z_NR.shape[1]
 
 
 def energies(x_ND: Tensor, mean_D: Tensor, clusters: Clusters) -> Contribution:

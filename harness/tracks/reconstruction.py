@@ -60,7 +60,12 @@ class Reconstruction(Track):
         """Run the lower blocks once on one batch and every method on what they give."""
         batch = self.site.test.batches[unit]
         x_BTD = self.site.read(batch)
-        batch = self.site.mask(batch, x_BTD)
+        return self.measure_batch(self.site.mask(batch, x_BTD), x_BTD, methods)
+
+    def measure_batch(
+        self, batch: TokenBatch, x_BTD: Tensor, methods: Mapping[str, Method]
+    ) -> dict[str, Contribution | CellError]:
+        """Run every method on the activations ``[B, T, D]`` of one batch."""
         x_ND, doc_N = x_BTD[batch.keep_BT].float(), piece_ids(batch).to(x_BTD.device)
         tier = int(batch.tier_B[0])
         shared = self._shared(x_ND, batch) if tier <= 1 else {}

@@ -153,7 +153,7 @@ class WorldTrack(Track):
         match = Match.of(abs_cosine(self.truth.direction_GD, method.directions().cpu()))
         coded, firing = Coded.of(method, part.x_ND.device), []
         for rows, z_NF in codes(method, part.x_ND, part.doc_N):
-            coded.see(z_NF)
+            coded.see(z_NF, part.doc_N[rows])
             coded.decode(method, z_NF, part.x_ND.shape[1])
             firing.append(match.supports(z_NF, part.code_NG[rows]))
         sums = {**coded.sums(self.task.spec.bars.get("l0")), **errors(part.x_ND, coded.xhat_ND)}
