@@ -16,10 +16,10 @@ from harness.run.fitting import Fitted, Fitter
 from harness.run.journal import Journal, forget
 from harness.run.meter import Meter
 from harness.run.plan import Cell, PlannedGroup
-from harness.run.recording import Measured, Recorder
+from harness.run.recording import Recorder
 from harness.run.tracks import make_track
 from harness.store.records import StoredRecord
-from harness.tracks.contract import Resources, Track
+from harness.tracks.contract import Measured, Resources, Track
 
 
 @dataclass
@@ -106,8 +106,7 @@ class _GroupRun:
         results = {}
         for key, journal in journals.items():
             if key not in self.failures:
-                parts, details = track.reduce(journal.all())
-                results[key] = Measured(parts, details)
+                results[key] = track.reduce(journal.all())
         return results
 
     def _unit(self, track: Track, unit: int, methods: dict[str, Method], journals: dict[str, Journal]) -> None:
