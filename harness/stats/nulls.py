@@ -35,8 +35,8 @@ def against_null(observed_F: Array, null_SF: NDArray[np.floating], eligible_F: N
     """Test every eligible statistic for being larger than under the null.
 
     ``p = (1 + #{null >= observed}) / (1 + S)``. For ``p_max`` every draw is studentised by its statistic's mean and
-    standard deviation under the null; ``z`` is compared with the largest ``z*`` over the
-    statistics from its own on, in falling order (Westfall and Young 1993). A statistic whose null does not vary is not tested.
+    standard deviation under the null; ``z`` is compared with the largest ``z*`` over the statistics from its own on, in
+    falling order (Westfall and Young 1993). A statistic whose null does not vary is not tested.
 
     Args:
         observed_F: ``[F]``.

@@ -177,7 +177,7 @@ class ReasoningTrack(Track):
         tokens = chosen.tokens_of(rank)
         if not tokens:
             return {"latent": np.array(-1), "plain": np.zeros(0), "injected": np.zeros((0, 0))}
-        latent = int(chosen.score[0][rank])
+        latent = int(chosen.tested[rank])
         injected = []
         for number, strategy in enumerate(plan.strategies):
             seed = (self.options.seed, 3, rank, number)

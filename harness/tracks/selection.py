@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -32,28 +32,30 @@ class Selection:
         score: by ReasonScore, one row per vocabulary, ``[1 + V, n]``.
         ratio: by ``rs_ratio``.
         topk: by ``rs_topk``.
-        tokens: top tokens of the latents to inject, ``[L, top_tokens]``, -1 where there are fewer.
+        tested: the first of ``score`` under the vocabulary, to be tested by injection, ``[L]``.
+        tokens: their top tokens, ``[L, top_tokens]``, -1 where there are fewer.
     """
 
     score: Ints
     ratio: Ints
     topk: Ints
+    tested: Ints
     tokens: Ints
 
     @classmethod
     def nothing(cls, options: Reasoning) -> Selection:
         """Return the selection where no word is frequent enough."""
-        none = np.zeros(0, np.int64)
-        return cls(np.zeros((1 + options.random_vocabularies, 0), np.int64), none, none, np.zeros((0, 0), np.int64))
+        none, rows = np.zeros(0, np.int64), np.zeros((1 + options.random_vocabularies, 0), np.int64)
+        return cls(rows, none, none, none, np.zeros((0, options.injection.top_tokens), np.int64))
 
     @classmethod
     def of(cls, contribution: Contribution) -> Selection:
         """Return what ``contribution`` stored."""
-        return cls(*(contribution[name] for name in ("score", "ratio", "topk", "tokens")))
+        return cls(*(contribution[field.name] for field in fields(cls)))
 
     def contribution(self) -> Contribution:
         """Return the arrays to keep."""
-        return {"score": self.score, "ratio": self.ratio, "topk": self.topk, "tokens": self.tokens}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def tokens_of(self, rank: int) -> list[int]:
         """Return the top tokens of the latent of a rank; none where there is no such latent or nothing fires it."""
@@ -67,16 +69,16 @@ def select(split: Split, options: Reasoning, share: float) -> Selection:
     firings = Firings.of(codes, text)
     least = max(options.min_density * text.ids_N.size, options.min_firings * share, 1)
     often_F = firings.tokens_F >= least
-    score = [
-        _best(np.where(often_F, reasoned(codes, text, words, options.alpha).score_F, np.nan), count, fill=True)
-        for words in split.words
-    ]
+    scores = [np.where(often_F, reasoned(codes, text, w, options.alpha).score_F, np.nan) for w in split.words]
     ratio_F = keyword_ratio(codes, text, split.keywords)
     mean_F, prompts_F = prompt_leads(codes, text, split.keywords, options.top_k).mean(latents)
     topk_F = np.where(prompts_F >= max(math.ceil(options.min_prompts * share), 1), mean_F, np.nan)
-    tested = score[0][: options.injection.latents]
+    tested = _best(scores[0], options.injection.latents)
     tokens, _ = top_tokens(codes, text, tested, options.injection.top_tokens, options.injection.min_occurrences)
-    return Selection(np.stack(score), _best(np.where(often_F, ratio_F, np.nan), count), _best(topk_F, count), tokens)
+    # Exactly so many under each vocabulary, even where few latents fire often: they form one array.
+    score = np.stack([_best(score_F, count, fill=True) for score_F in scores])
+    ratio = _best(np.where(often_F, ratio_F, np.nan), count)
+    return Selection(score, ratio, _best(topk_F, count), tested, tokens)
 
 
 def _best(score_F: np.ndarray[tuple[int, ...], np.dtype[np.float64]], count: int, fill: bool = False) -> Ints:

@@ -1,7 +1,7 @@
 """Latents whose behaviour on planted traces is known, read off the tiny model's activations.
 
-Latent 0 follows the markers, in documents with many of them only; 1 detects the decoy's initial; 2 the markers' initials
-wherever they stand; 3 fires always; the rest fire at random. On the byte tokenizer a marker's initial is a token.
+Latent 0 follows the markers, in documents with many of them only; 1 detects the decoy's initial; 2 the initials of
+markers wherever they stand; 3 fires always; the rest fire at random. On the byte tokenizer an initial is a token.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Planted(Dictionary):
         super().__init__()
         self.params, self.setting = params, setting
         self.register_buffer("readout", torch.zeros(2, setting.width + 1))
-        self.register_buffer("noise", torch.randn(params.random, setting.width, generator=torch.Generator().manual_seed(1)))
+        self.register_buffer(
+            "noise", torch.randn(params.random, setting.width, generator=torch.Generator().manual_seed(1))
+        )
 
     def fit(self, train: Train) -> None:
         """Regress on whether the token is an initial of a marker, or of the decoy, on traces of its own."""
