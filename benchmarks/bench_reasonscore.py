@@ -1,7 +1,7 @@
 """ReasonScore with its null over 60 000 tokens x 4 608 latents: seconds, and the peak of memory.
 
 Codes are synthetic (64 active latents a token) and lie on disk in pieces, as the engine keeps them. Timed is all that
-follows: scores, firings, variants, top tokens, and 1 000 shifts of ten words. A second pass over four times as many tokens
+follows: scores, firings, variants, top tokens, and 1 000 shifts of ten words. A second pass, over 4 x the tokens,
 shows what memory grows with. Compare with reading 60 000 activations: about 900 tokens a second for the default model
 on two cores, so 67 seconds.
 
