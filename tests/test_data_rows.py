@@ -12,8 +12,9 @@ from data_tasks import folder_task, make_task, write_rows
 from harness.data.rows import estimate_tokens, load_corpus
 from harness.data.tables import read_jsonl
 from harness.errors import UserError
+from harness.specs.data import HubData
 from harness.specs.library import Library
-from harness.specs.task import Budget, HubData
+from harness.specs.task import Budget
 
 ROWS = [{"text": f"row number {i}", "who": f"p{i // 2}", "more": {"kind": f"k{i % 3}"}} for i in range(30)]
 

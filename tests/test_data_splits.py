@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.data.splits import ORDER, Document, cut, divide, shuffled
 from harness.errors import UserError
-from harness.specs.task import SplitPart, Splits
+from harness.specs.data import SplitPart, Splits
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=6)
 

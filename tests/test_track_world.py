@@ -19,10 +19,10 @@ from harness.api import Setting, Train
 from harness.board import load_board, write_pages
 from harness.data.worlds import draw, make_world
 from harness.errors import UserError
+from harness.specs.data import WorldData
 from harness.specs.library import Library
 from harness.specs.record import Record
 from harness.specs.resolve import Overrides, resolve
-from harness.specs.task import WorldData
 from harness.testing import planted, planted_truth
 
 RANKED = ("mcc_over_g", "mcc", "mmcs", "recall_90", "uniqueness", "firing_f1")

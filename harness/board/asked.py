@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.specs.record import Record
-from harness.specs.task import Role
+from harness.specs.strict import Role
 
 ROLES: tuple[Role, ...] = ("ceiling", "floor", "derived")
 

@@ -11,7 +11,7 @@ from harness.board.read import Cell
 from harness.board.rows import Cost, Problem, Seed
 from harness.metrics.contract import Parts, clusters
 from harness.specs.record import Record
-from harness.specs.task import Role
+from harness.specs.strict import Role
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def _whole(folder: Path) -> list[StoredRecord]:
         try:
             stored = load_record(path)
             stored.parts()
+            stored.latents()
         except BrokenRecordError:
             continue
         found.append(stored)
@@ -47,15 +48,15 @@ def _place(stored: StoredRecord) -> tuple[str, str, str, str | None, int]:
 
 def _remove(stored: StoredRecord) -> None:
     stored.path.unlink(missing_ok=True)
-    if stored.record.parts:
-        (stored.path.parent / stored.record.parts).unlink(missing_ok=True)
+    for file in stored.files:
+        file.unlink(missing_ok=True)
 
 
 def _copy(stored: StoredRecord, board: Path) -> Path:
     target = record_path(board, stored.record)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Parts first: a record never stands without the numbers it names.
-    if stored.record.parts:
-        shutil.copyfile(stored.path.parent / stored.record.parts, target.parent / stored.record.parts)
+    for file in stored.files:
+        shutil.copyfile(file, target.parent / file.name)
     shutil.copyfile(stored.path, target)
     return target

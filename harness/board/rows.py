@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.specs.record import Record
-from harness.specs.task import Role
+from harness.specs.strict import Role
 
 Status = Literal["ok", "failed", "missing"]
 Verdict = Literal["above", "null", "below", "no interval"]

@@ -10,7 +10,8 @@ from harness.data.splits import Document
 from harness.data.tables import Row, Table, as_word, lookup
 from harness.data.template import Template
 from harness.errors import UserError, did_you_mean
-from harness.specs.task import PromptData, TaskSpec
+from harness.specs.data import PromptData
+from harness.specs.task import TaskSpec
 
 # As a group: every row by itself.
 ITSELF = "id"

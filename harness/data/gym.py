@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.data.tables import Row, Table, table
 from harness.errors import UserError, unknown
-from harness.specs.task import GymData
+from harness.specs.data import GymData
 
 TEMPLATE = "template"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.data.tables import Row, Table, table
 from harness.errors import UserError
-from harness.specs.task import HubData
+from harness.specs.data import HubData
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SECONDS = 10.0

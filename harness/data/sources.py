@@ -8,9 +8,11 @@ from pathlib import Path
 
 from harness.data.gym import generate
 from harness.data.hub import fetch_hub
+from harness.data.planted import VERSION, traces
 from harness.data.tables import Table, read_jsonl, table
 from harness.errors import UserError, unknown
-from harness.specs.task import FolderData, GymData, HubData, PromptData, SplitPart, TaskSpec
+from harness.specs.data import FolderData, GymData, HubData, PlantedData, PromptData, SplitPart
+from harness.specs.task import TaskSpec
 
 # The one split of a source that has none of its own.
 WHOLE = ""
@@ -21,7 +23,7 @@ class Origin:
     """Where rows came from.
 
     Attributes:
-        source: ``hub``, ``folder``, ``reasoning_gym`` or ``prompts``.
+        source: ``hub``, ``folder``, ``reasoning_gym``, ``planted`` or ``prompts``.
         name: hub id, folder, generator or task.
         config: configuration of a hub data set.
         revision: resolved commit of a hub data set or version of the generator; None where rows were local files.
@@ -64,6 +66,8 @@ def fetch(spec: TaskSpec, columns: frozenset[str], data_dir: Path | None) -> Sou
     if isinstance(data, GymData):
         problems, version = generate(data)
         return Source(Origin("reasoning_gym", data.name, revision=version), {WHOLE: problems})
+    if isinstance(data, PlantedData):
+        return Source(Origin("planted", spec.task, revision=VERSION), {WHOLE: table(traces(data.size, data.seed))})
     return Source(Origin("prompts", spec.task), {WHOLE: _prompts(data)})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UserError
-from harness.specs.task import SplitPart, Splits
+from harness.specs.data import SplitPart, Splits
 
 # Test first: changing the shares of train and val leaves it as it is.
 ORDER = ("test", "val", "train")

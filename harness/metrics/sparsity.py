@@ -30,7 +30,7 @@ def false_dead(rho: Array | float, tokens: int) -> float:
     unit="latents/token",
     direction="target",
     needs=("n", "l0"),
-    tracks=DICTIONARIES,
+    tracks=(*DICTIONARIES, "reasoning"),
     source="SAEBench core (l0), arXiv 2503.09532; signed codes count where they are not 0",
     null="identity: the width; mean_only: 0",
 )

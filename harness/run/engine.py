@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from harness.run.fitting import Fitted, Fitter
 from harness.run.journal import Journal, forget
 from harness.run.meter import Meter
 from harness.run.plan import Cell, PlannedGroup
-from harness.run.recording import Measured, Recorder
+from harness.run.recording import Recorder
 from harness.run.tracks import make_track
 from harness.store.records import StoredRecord
-from harness.tracks.contract import Resources, Track
+from harness.tracks.contract import Measured, Resources, Track
 
 
 @dataclass
@@ -109,10 +109,10 @@ class _GroupRun:
         results = {}
         for key, journal in journals.items():
             if key not in self.failures:
-                parts, details = track.reduce(journal.all())
+                measured = track.reduce(journal.all())
                 if self.group.again:
-                    parts[OTHER_MODEL] = np.ones(())
-                results[key] = Measured(parts, details)
+                    measured = replace(measured, parts={**measured.parts, OTHER_MODEL: np.ones(())})
+                results[key] = measured
         return results
 
     def _unit(self, track: Track, unit: int, methods: dict[str, Method], journals: dict[str, Journal]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -34,13 +36,22 @@ class Journal:
         np.savez(buffer, allow_pickle=False, **contribution)
         write_bytes(self._path(unit), buffer.getvalue())
 
-    def all(self) -> list[Contribution]:
-        """Return every unit's contribution, in order."""
-        loaded = [self._load(unit) for unit in range(len(self._units))]
-        absent = [unit for unit, value in enumerate(loaded) if value is None]
+    def all(self) -> Sequence[Contribution]:
+        """Return every unit's contribution, in order; each is read from disk when it is asked for."""
+        absent = self.missing()
         if absent:
             raise RuntimeError(f"journal {self.folder} lacks units {absent} that were written in this run")
-        return [value for value in loaded if value is not None]
+        return _Contributions(self)
+
+    def load(self, unit: int) -> Contribution:
+        """Return one unit's contribution; raises ``RuntimeError`` where it is not there whole."""
+        found = self._load(unit)
+        if found is None:
+            raise RuntimeError(f"journal {self.folder} lost unit {unit} while it was read")
+        return found
+
+    def __len__(self) -> int:
+        return len(self._units)
 
     def _load(self, unit: int) -> Contribution | None:
         try:
@@ -48,6 +59,26 @@ class Journal:
                 return {name: archive[name] for name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile):
             return None
+
+
+class _Contributions(Sequence[Contribution]):
+    """The contributions of a whole journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __len__(self) -> int:
+        return len(self._journal)
+
+    @overload
+    def __getitem__(self, index: int) -> Contribution: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Contribution]: ...
+    def __getitem__(self, index: int | slice) -> Contribution | list[Contribution]:
+        places = range(len(self))[index]
+        return (
+            [self._journal.load(unit) for unit in places] if isinstance(places, range) else self._journal.load(places)
+        )
 
 
 def forget(folder: Path, cell: str) -> None:

@@ -21,7 +21,7 @@ from harness.metrics.contract import all_metrics
 from harness.specs.identity import Origin, code_hash, digest, fit_key, method_identity
 from harness.specs.library import FoundMethod, Library, merge_params
 from harness.specs.resolve import Overrides, ResolvedTask, resolve
-from harness.specs.task import Role
+from harness.specs.strict import Role
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.metrics.contract import Array, Metric, Parts, all_metrics
+from harness.metrics.contract import Metric, Parts, all_metrics
 from harness.run.environment import commit, describe_platform, libraries, package_version, threads
 from harness.run.fitting import Fitted
 from harness.run.meter import Meter
@@ -18,15 +17,7 @@ from harness.specs.task import Bar
 from harness.stats.margins import margin
 from harness.stats.summary import summarise
 from harness.store.records import StoredRecord, save_record
-from harness.tracks.contract import Track
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a track made of a cell."""
-
-    parts: dict[str, Array]
-    details: dict[str, float]
+from harness.tracks.contract import Measured, Track
 
 
 class Recorder:
@@ -56,7 +47,7 @@ class Recorder:
             one = measured.get(cell.key)
             controls = self._controls(cell, known) if one else {}
             record = self._record(cell, fitted.get(cell.key), one, controls, failures.get(cell.key))
-            stored.append(save_record(folder, record, one.parts if one else {}))
+            stored.append(save_record(folder, record, one.parts if one else {}, one.latents if one else {}))
         return stored
 
     def _controls(self, cell: Cell, known: Mapping[str, Parts]) -> dict[str, list[Parts]]:

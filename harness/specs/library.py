@@ -14,9 +14,10 @@ from typing import Any
 from harness.content import PACKAGE, content_folder
 from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
+from harness.specs.data import WorldData
 from harness.specs.method import MethodSpec, TrackCard, VariantSpec
 from harness.specs.reading import Document, read_yaml
-from harness.specs.task import TaskSpec, WorldData
+from harness.specs.task import TaskSpec
 
 # What a folder that the user adds may hold.
 CONTENT = ("methods", "tasks", "metrics")

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from harness.specs.task import Name, Source, Strict
+from harness.specs.data import Source
+from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary"]
 Need = Literal["sequences", "truth"]
@@ -77,7 +78,7 @@ class TrackCard(Strict):
     summary: str
     kinds: tuple[Kind, ...] = Field(description="kinds of method it can measure")
     sources: tuple[Source, ...] = Field(
-        default=("hub", "folder", "reasoning_gym", "prompts"), description="where its data may come from"
+        default=("hub", "folder", "reasoning_gym", "prompts", "planted"), description="where its data may come from"
     )
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")

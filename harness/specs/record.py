@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.specs.task import Role
+from harness.specs.strict import Role
 
 SCHEMA = 1
 
@@ -144,6 +144,7 @@ class Record(_Plain):
         margins: by metric; empty for controls.
         bars: by metric, True when met, None when the metric has no value.
         parts: file beside this one, and its SHA-256.
+        latents: file beside this one with columns of one row per latent, and its SHA-256; where the track makes one.
     """
 
     schema_version: int = SCHEMA
@@ -165,3 +166,5 @@ class Record(_Plain):
     provenance: Provenance
     parts: str | None = None
     parts_sha256: str | None = None
+    latents: str | None = None
+    latents_sha256: str | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import UserError, unknown
@@ -84,15 +86,25 @@ class ResolvedTask:
 
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
-        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site"}
+        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning"}
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self.spec.model_dump(exclude=names)),
+            **self._reasoning(),
             "layer": self.block,
             "at": self.spec.site.at if self.spec.site else None,
             "limit": self.limit,
             "corpus": self.corpus.measured() if self.corpus else None,
         }
+
+    def _reasoning(self) -> dict[str, Any]:
+        """Return what a vocabulary decides; its file counts by what it holds. Nothing where the task has none."""
+        given = self.spec.reasoning
+        if given is None:
+            return {}
+        path = given.vocabulary.path
+        held = {"file": hashlib.sha256(Path(path).read_bytes()).hexdigest()} if path else {}
+        return {"reasoning": in_words(given.model_dump()) | held}
 
 
 _TEST_KEYS = ("test_tokens", "splice_tokens", "density_tokens")
@@ -170,6 +182,9 @@ def check_names(library: Library, document: Document, spec: TaskSpec) -> None:
             _check_control(library, document, spec, role, name)
     if spec.corpus:
         _check_corpus(library, spec.corpus, document.where(("corpus",)))
+    path = spec.reasoning.vocabulary.path if spec.reasoning else None
+    if path is not None and not Path(path).is_file():
+        raise UserError(f"{document.where(('reasoning', 'vocabulary'))}: vocabulary file '{path}' does not exist.")
 
 
 def _check_corpus(library: Library, name: str, where: str) -> None:

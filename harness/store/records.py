@@ -1,16 +1,20 @@
-"""Records on disk: ``FOLDER/results/TASK/METHOD/NAME.json`` with the parts beside it as ``NAME.npz``."""
+"""Records on disk: ``FOLDER/results/TASK/METHOD/NAME.json`` with the parts beside it as ``NAME.npz``.
+
+A track that scores single latents adds ``NAME.latents.npz``.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.errors import UserError
@@ -33,13 +37,26 @@ class StoredRecord:
 
     def parts(self) -> dict[str, Array]:
         """Load the parts; raises ``BrokenRecordError`` where they are missing or altered."""
-        if self.record.parts is None:
+        found = self._beside(self.record.parts, self.record.parts_sha256)
+        return {name: value.astype(np.float64) for name, value in found.items()}
+
+    def latents(self) -> dict[str, NDArray[Any]]:
+        """Load the columns of the table of latents, none where there is no table; raises ``BrokenRecordError``."""
+        return self._beside(self.record.latents, self.record.latents_sha256)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files beside the record that belong to it."""
+        return [self.path.parent / name for name in (self.record.parts, self.record.latents) if name]
+
+    def _beside(self, name: str | None, digest: str | None) -> dict[str, NDArray[Any]]:
+        if name is None:
             return {}
-        path = self.path.parent / self.record.parts
-        if not path.is_file() or sha256_file(path) != self.record.parts_sha256:
+        path = self.path.parent / name
+        if not path.is_file() or sha256_file(path) != digest:
             raise BrokenRecordError(f"{path} is missing or is not the file that {self.path.name} was written with")
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name].astype(np.float64) for name in archive.files}
+            return {column: archive[column] for column in archive.files}
 
 
 @dataclass(frozen=True)
@@ -64,13 +81,17 @@ def record_path(folder: Path, record: Record) -> Path:
     return name.path(folder)
 
 
-def save_record(folder: Path, record: Record, parts: Parts) -> StoredRecord:
-    """Write the parts, then the record that names their hash; a kill in between leaves no record."""
+def save_record(
+    folder: Path, record: Record, parts: Parts, latents: Mapping[str, NDArray[Any]] | None = None
+) -> StoredRecord:
+    """Write what lies beside the record, then the record that names its hashes; a kill in between leaves no record."""
     path, record = record_path(folder, record), _finite(record)
-    if parts:
-        table = path.with_suffix(".npz")
-        write_atomic(table, lambda stream: stream.write(_pack(parts)))
-        record = record.model_copy(update={"parts": table.name, "parts_sha256": sha256_file(table)})
+    for field, suffix, columns in (("parts", ".npz", parts), ("latents", ".latents.npz", latents)):
+        if columns:
+            table = path.with_suffix(suffix)
+            packed = _pack(columns)
+            write_atomic(table, lambda stream, packed=packed: stream.write(packed))  # type: ignore[misc]
+            record = record.model_copy(update={field: table.name, f"{field}_sha256": sha256_file(table)})
     text = record.model_dump_json(indent=1)
     write_text(path, text + "\n")
     return StoredRecord(Record.model_validate_json(text), path)
@@ -87,7 +108,7 @@ def _finite(record: Record) -> Record:
     return record.model_copy(update={**kept, "warnings": warnings, "task": task, "method": method})
 
 
-def _pack(parts: Parts) -> bytes:
+def _pack(parts: Mapping[str, NDArray[Any]]) -> bytes:
     # Gram matrices grow with the square of the clusters; single precision keeps 7 digits of a correction term.
     packed = {name: value.astype(np.float32) if name.endswith("gram") else value for name, value in parts.items()}
     buffer = io.BytesIO()

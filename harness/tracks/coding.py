@@ -14,10 +14,7 @@ from harness.api import Dictionary, Method
 from harness.errors import CellError
 from harness.metrics.contract import Parts
 from harness.specs.task import Bar
-from harness.tracks.sums import Clusters, Contribution, check_output
-
-# Codes held at once, in floats: a wide dictionary is run on fewer tokens at a time.
-CODES = 2**26
+from harness.tracks.sums import Clusters, Contribution, check_output, whole_documents
 
 
 def dictionary(method: Method, track: str) -> Dictionary:
@@ -30,21 +27,10 @@ def dictionary(method: Method, track: str) -> Dictionary:
 def codes(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield rows and their codes ``[n, F]``, checked; whole documents, about ``CODES`` numbers at a time."""
     latents = method.directions().shape[0]
-    for rows in _chunks(doc_N, latents):
+    for rows in whole_documents(doc_N, latents):
         z_NF = method.encode(x_ND[rows], doc_N[rows])
         check_output("encode", z_NF, (rows.stop - rows.start, latents))
         yield rows, z_NF
-
-
-def _chunks(doc_N: Tensor, latents: int) -> Iterator[slice]:
-    """Yield row ranges that hold whole documents and at most ``CODES`` codes (one document at least)."""
-    most = max(CODES // max(latents, 1), 1)
-    edges = [*(torch.nonzero(doc_N[1:] != doc_N[:-1]).flatten() + 1).tolist(), doc_N.shape[0]]
-    start = 0
-    for i, end in enumerate(edges):
-        if i == len(edges) - 1 or edges[i + 1] - start > most:
-            yield slice(start, end)
-            start = end
 
 
 @dataclass

@@ -66,6 +66,21 @@ class Group:
     parts: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a track made of a cell.
+
+    Attributes:
+        parts: what metrics read.
+        details: numbers about the measurement that are not metrics.
+        latents: columns of a table with one row per latent, kept beside the record; empty where a track has none.
+    """
+
+    parts: dict[str, NDArray[np.float64]]
+    details: dict[str, float]
+    latents: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
 class Track(ABC):
     """One kind of evaluation."""
 
@@ -91,8 +106,8 @@ class Track(ABC):
         """Return each method's contribution from one unit, or why it has none."""
 
     @abstractmethod
-    def reduce(self, contributions: Sequence[Contribution]) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
-        """Add the contributions of all units up: ``(parts, details)``."""
+    def reduce(self, contributions: Sequence[Contribution]) -> Measured:
+        """Add the contributions of all units up. They are read from disk each time one is asked for."""
 
     @abstractmethod
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from harness.errors import CellError, UserError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.tracks.coding import codes
+from harness.tracks.contract import Measured
 from harness.tracks.probing import FEWEST_GROUPS, Labelled, class_scores, labelled, permuted, regression_errors
 from harness.tracks.reconstruction import Reconstruction
 from harness.tracks.sums import Contribution
@@ -74,10 +76,10 @@ class Domains(Reconstruction):
                         own[key] = np.concatenate([own[key], value]) if key in own else value
         return results
 
-    def reduce(self, contributions: Sequence[Contribution]) -> tuple[dict[str, Floats], dict[str, float]]:
+    def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add the parts of ``reconstruction`` up, and probe the documents."""
         rest = [{name: part for name, part in c.items() if not name.startswith(OWN)} for c in contributions]
-        parts, details = super().reduce(rest)
+        measured = super().reduce(rest)
         mine = [c for c in contributions if f"{OWN}id" in c]
         of = {name: np.concatenate([c[name] for c in mine]) for name in mine[0] if name.startswith(OWN)}
         documents = [self._documents[i] for i in of[f"{OWN}id"]]
@@ -85,10 +87,10 @@ class Domains(Reconstruction):
         keep_n = label_n >= 0
         of = {name: part[keep_n] for name, part in of.items()}
         counts = np.bincount(label_n[keep_n], minlength=len(classes))
-        details |= {f"documents of {name}": float(count) for name, count in zip(classes, counts, strict=True)}
-        if len(classes) >= 2:
-            parts |= self._probes(of, labelled(label_n[keep_n], of[f"{OWN}cluster"]), len(parts["n"]))
-        return parts, details
+        details = {f"documents of {name}": float(count) for name, count in zip(classes, counts, strict=True)}
+        clusters = len(measured.parts["n"])
+        probes = self._probes(of, labelled(label_n[keep_n], of[f"{OWN}cluster"]), clusters) if len(classes) > 1 else {}
+        return replace(measured, parts=measured.parts | probes, details=measured.details | details)
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say too which classes have too few groups to be told apart."""

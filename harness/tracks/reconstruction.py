@@ -20,7 +20,7 @@ from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.specs.record import DataPart, ModelPart
 from harness.tracks.coding import dictionary, energies, errors, l0_quantiles, run, unmatched
-from harness.tracks.contract import Group, Resources, Track
+from harness.tracks.contract import Group, Measured, Resources, Track
 from harness.tracks.site import Site
 from harness.tracks.splicing import Splicer
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
@@ -139,8 +139,9 @@ class Reconstruction(Track):
             if isinstance(own, dict):
                 own.update(spliced[name] | extra)
 
-    def reduce(self, contributions: Sequence[Contribution]) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+    def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add all units up; cluster vectors become Gram matrices, which do not grow with the width."""
+        contributions = list(contributions)
         count = self.site.test.clusters
         parts: dict[str, NDArray[np.float64]] = {}
         names = sorted({name for c in contributions for name in c if not name.startswith("ids")})
@@ -157,7 +158,7 @@ class Reconstruction(Track):
         parts["width"] = np.array(float(self.site.model.info.width))
         details = _details(parts)
         keep = self.group.parts | {"n"}
-        return {name: value for name, value in parts.items() if name in keep}, details
+        return Measured({name: value for name, value in parts.items() if name in keep}, details)
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say what fell short of the budget and whether a contestant's L0 missed its target."""

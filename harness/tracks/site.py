@@ -62,14 +62,22 @@ class Site:
         """Activations of the train split, outliers included."""
         return self._activations("train", self.task.fit.spec.budget.train_tokens)
 
+    @cached_property
+    def val(self) -> Sequences:
+        """The validation sequences, whose kept tokens are the rows of ``val_all``."""
+        return self._sequences(self.group.fit_corpus, "val", (None, self.task.fit.spec.budget.val_tokens, None))
+
+    @cached_property
+    def val_all(self) -> Activations:
+        """Activations of the validation split, outliers included."""
+        return self._activations("val", self.task.fit.spec.budget.val_tokens)
+
     def train(self) -> Train:
         """Return the train and validation activations under the task's mask."""
-        budget = self.task.fit.spec.budget
-        val = self._activations("val", budget.val_tokens)
-        passes = budget.passes or 1
+        passes = self.task.fit.spec.budget.passes or 1
         return Train(
             self._inliers(self.train_all),
-            self._inliers(val),
+            self._inliers(self.val_all),
             passes,
             device_of(self.model.blocks[self.task.layer], self.model.device),
             self.resources.progress,

@@ -20,11 +20,11 @@ from harness.data.worlds import World, draw, make_world
 from harness.errors import CellError
 from harness.lm.loading import pick_device
 from harness.metrics.contract import Parts
+from harness.specs.data import WorldData
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
-from harness.specs.task import WorldData
 from harness.tracks.coding import Coded, codes, dictionary, energies, errors, l0_quantiles, unmatched
-from harness.tracks.contract import Group, Resources, Track
+from harness.tracks.contract import Group, Measured, Resources, Track
 from harness.tracks.recovery import Match, abs_cosine
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
 
@@ -166,7 +166,7 @@ class WorldTrack(Track):
             **{name: clusters.sum(value) for name, value in sums.items()},
         }
 
-    def reduce(self, contributions: Sequence[Contribution]) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+    def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add all units up; what directions alone decide is the same in each."""
         count = len(self.group.corpus.splits["test"])
         parts: dict[str, NDArray[np.float64]] = {}
@@ -191,7 +191,7 @@ class WorldTrack(Track):
             **l0_quantiles(parts["l0_hist"]),
         }
         keep = self.group.parts | {"n"}
-        return {name: value for name, value in parts.items() if name in keep}, details
+        return Measured({name: value for name, value in parts.items() if name in keep}, details)
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say whether a contestant's L0 missed its target."""

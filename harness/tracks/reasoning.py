@@ -1,0 +1,292 @@
+"""Track ``reasoning``: which latents follow a vocabulary, beyond chance and beyond tokens (methods.md 1.12).
+
+Units: one for every batch of test sequences (folded codes are kept as sparse rows), one that selects latents on the
+validation split, and one for every rank that is tested by token injection. Everything else is computed from the kept
+codes, in ``harness.tracks.outcome``, where the columns of the table of latents are described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api import Dictionary, Method, Setting, Train
+from harness.data.planted import plain_texts
+from harness.data.tokens import TokenBatch
+from harness.data.vocabulary import Entry, entries, surface_forms, tokenized
+from harness.errors import CellError
+from harness.lm.filling import piece_ids
+from harness.metrics.contract import Parts
+from harness.specs.identity import digest
+from harness.specs.reasoning import Reasoning
+from harness.specs.record import DataPart, ModelPart
+from harness.tracks.codes import Codes, folded, stacked
+from harness.tracks.contract import Group, Measured, Resources, Track
+from harness.tracks.injection import inject, largest
+from harness.tracks.marks import Ints, Text, Words, random_entries
+from harness.tracks.outcome import outcome
+from harness.tracks.selection import Selection, Split, select
+from harness.tracks.site import Site
+from harness.tracks.sums import Contribution, check_output, whole_documents
+
+# Sentences of a plain text: more tokens than any length that is asked for, under any tokenizer.
+_SENTENCES = 40
+
+
+class ReasoningTrack(Track):
+    """Measures dictionaries by latents that follow a vocabulary."""
+
+    def __init__(self, group: Group, resources: Resources) -> None:
+        super().__init__(group, resources)
+        self.site = Site(group, resources)
+        self.options = self.task.spec.reasoning or Reasoning()
+        self._train: Train | None = None
+        self._selected: dict[str, Selection] = {}
+
+    def train(self) -> Train:
+        """Return activations of the train and validation splits, reading them at the first call."""
+        if self._train is None:
+            self._train = self.site.train()
+        return self._train
+
+    def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
+        """Return width, latents and L0 target of the task."""
+        budget = self.task.budget
+        if budget.latents is None or budget.l0 is None:
+            raise ValueError("specs let a task without 'latents' and 'l0' through")
+        return Setting(self.site.model.info.width, budget.latents, budget.l0, seed, uses)
+
+    @cached_property
+    def _tests(self) -> tuple[str, ...]:
+        return tuple(batch.identity for batch in self.site.test.batches)
+
+    def units(self) -> tuple[str, ...]:
+        """Return the identity of every test batch, of the selection, and of every rank that is injected."""
+        after = digest([self.options.model_dump(mode="json"), *self._tests])
+        ranks = (f"inject {rank} {after}" for rank in range(self.options.injection.latents))
+        return (*self._tests, f"select {after}", *ranks)
+
+    @torch.no_grad()
+    def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
+        """Encode one test batch, or select latents, or inject the top tokens of one selected latent of each method."""
+        tests = len(self._tests)
+        if unit < tests:
+            return _each(methods, self._encoder(self.site.test.batches[unit]))
+        if unit == tests:
+            return _each(methods, lambda name, method: self._selection(name, method).contribution())
+        plain_BTD = self._plain
+        return _each(methods, lambda name, method: self._inject(unit - tests - 1, name, method, plain_BTD))
+
+    def _encoder(self, batch: TokenBatch) -> Callable[[str, Dictionary], Contribution]:
+        x_BTD = self.site.read(batch)
+        batch = self.site.mask(batch, x_BTD)
+        x_ND, doc_N = x_BTD[batch.keep_BT].float(), piece_ids(batch).to(x_BTD.device)
+        keep = batch.keep_BT.numpy()
+        return lambda _name, method: {**_codes(method, x_ND, doc_N), "keep": keep, "latents": _latents(method)}
+
+    # What is known of the words before any code is: it depends on the tokens alone.
+
+    @cached_property
+    def _test(self) -> Text:
+        return Text.of(self.site.test.batches)
+
+    @cached_property
+    def vocabularies(self) -> tuple[tuple[Entry, ...], ...]:
+        """The vocabulary, its words that are too rare left out, and the random ones that match their frequencies."""
+        found = entries(self.options.vocabulary, self.site.model.tokenizer)
+        words = self._words(self._test, found)
+        kept = [i for i, count in enumerate(words.count_R) if count >= self.options.min_occurrences]
+        own, words = tuple(found[i] for i in kept), words.only(kept)
+        seeds = [10 * self.options.seed + number for number in range(self.options.random_vocabularies)]
+        return (own, *(tuple(random_entries(self._test, words, found, self._wordlike, seed)) for seed in seeds))
+
+    @cached_property
+    def dropped(self) -> dict[str, int]:
+        """The words that are too rare in the test split, with their occurrences."""
+        words = self._words(self._test, entries(self.options.vocabulary, self.site.model.tokenizer))
+        counts = dict(zip(words.names, words.count_R, strict=True))
+        return {word: count for word, count in counts.items() if count < self.options.min_occurrences}
+
+    @cached_property
+    def keywords(self) -> Entry:
+        """The keywords of ``rs_ratio`` and ``rs_topk`` as one entry."""
+        forms = dict.fromkeys(form for word in self.options.keywords for form in surface_forms(word))
+        return tokenized("keywords", list(forms), self.site.model.tokenizer)
+
+    def _words(self, text: Text, found: Sequence[Entry]) -> Words:
+        return text.words(found, *self.options.window)
+
+    def _wordlike(self, id_: int) -> bool:
+        return str(self.site.model.tokenizer.decode([id_])).strip().isalpha()
+
+    def split(self, text: Text, codes: Codes) -> Split:
+        """Return a split with its words found."""
+        words = tuple(self._words(text, vocabulary) for vocabulary in self.vocabularies)
+        return Split(text, codes, words, text.words([self.keywords], 0, 0).position_R[0])
+
+    # Selection on the validation split.
+
+    def _selection(self, name: str, method: Dictionary) -> Selection:
+        if name not in self._selected:
+            if not self.vocabularies[0]:
+                self._selected[name] = Selection.nothing(self.options)
+            else:
+                pieces = [_codes(method, x, doc) for x, doc in self._val_rows()]
+                codes = Codes(pieces, int(_latents(method)))
+                share = self._val.ids_N.size / self._test.ids_N.size
+                self._selected[name] = select(self.split(self._val, codes), self.options, min(share, 1.0))
+        return self._selected[name]
+
+    def _val_rows(self) -> list[tuple[Tensor, Tensor]]:
+        train = self.train()
+        return [(x.to(train.device), doc.to(train.device)) for x, doc in train.val.documents(8192)]
+
+    @cached_property
+    def _val(self) -> Text:
+        batches = self.site.val.batches
+        if self.task.fit.spec.mask.outliers == "keep":
+            return Text.of(batches)
+        inside_N = torch.cat([self.site.inside(x_ND) for x_ND, _ in self.site.val_all.documents(8192)])
+        pieces = torch.split(inside_N, [int(batch.keep_BT.sum()) for batch in batches])
+        return Text.of([_kept(batch, piece_N) for batch, piece_N in zip(batches, pieces, strict=True)])
+
+    # Falsification.
+
+    @cached_property
+    def _plain_ids(self) -> Tensor:
+        plan = self.options.injection
+        texts = plain_texts(plan.texts, _SENTENCES, self.options.seed)
+        return torch.tensor(self.site.model.tokenize(texts, plan.length).ids)
+
+    @cached_property
+    def _plain(self) -> Tensor:
+        return self._read(self._plain_ids)
+
+    def _read(self, ids_BT: Tensor) -> Tensor:
+        layer = self.task.layer
+        x_BTD = self.site.model.read(ids_BT, torch.ones_like(ids_BT), [layer])[layer]
+        return x_BTD.float()
+
+    def _inject(self, rank: int, name: str, method: Dictionary, plain_BTD: Tensor) -> Contribution:
+        chosen, plan = self._selection(name, method), self.options.injection
+        tokens = chosen.tokens_of(rank)
+        if not tokens:
+            return {"latent": np.array(-1), "plain": np.zeros(0), "injected": np.zeros((0, 0))}
+        latent = int(chosen.tested[rank])
+        injected = []
+        for number, strategy in enumerate(plan.strategies):
+            seed = (self.options.seed, 3, rank, number)
+            ids_BT = inject(self._plain_ids, tokens, strategy, plan, seed)
+            injected.append(_peaks(method, self._read(ids_BT), latent))
+        plain = _peaks(method, plain_BTD, latent)
+        return {"latent": np.array(latent), "plain": plain, "injected": np.stack(injected)}
+
+    def reduce(self, contributions: Sequence[Contribution]) -> Measured:
+        """Score every latent on the test split, test it against shifts, and keep what metrics need of the selected."""
+        tests = len(self._tests)
+        first = contributions[0]
+        batches = [_final(self.site.test.batches[i], contributions[i]["keep"]) for i in range(tests)]
+        codes = Codes(_Head(contributions, tests), int(first["latents"]))
+        chosen = Selection.of(contributions[tests])
+        injected = [contributions[i] for i in range(tests + 1, len(contributions))]
+        test = self.split(Text.of(batches), codes)
+        tokenizer = self.site.model.tokenizer
+        return outcome(
+            test, chosen, injected, self.options, self.site.test.clusters, tokenizer.decode, self.resources.progress
+        )
+
+    def warnings(self, parts: Parts, contestant: bool) -> list[str]:
+        """Say what fell short, which words were dropped, and whether a contestant's L0 missed its target."""
+        notes = list(self.site.notes())
+        if self.dropped:
+            rare = ", ".join(f"{word} ({count})" for word, count in self.dropped.items())
+            notes.append(f"words left out, fewer than {self.options.min_occurrences} occurrences: {rare}")
+        target, l0 = self.task.budget.l0, parts["l0"].sum() / parts["n"].sum()
+        if contestant and target and abs(l0 - target) > 0.05 * target:
+            notes.append(f"L0 is {l0:.1f}, more than 5 % from the task's {target}: compare at matched L0 only")
+        return notes
+
+    def model_device(self) -> str:
+        """Return where the model runs."""
+        return self.site.model.info.device
+
+    def model_part(self) -> ModelPart:
+        """Describe the model and the site."""
+        return self.site.model_part()
+
+    def data_part(self) -> DataPart:
+        """Describe the documents that were measured."""
+        return self.site.data_part()
+
+
+class _Head(Sequence[Contribution]):
+    """The first so many contributions, still read one at a time."""
+
+    def __init__(self, whole: Sequence[Contribution], count: int) -> None:
+        self._whole, self._count = whole, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Contribution:  # type: ignore[override]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return self._whole[index]
+
+
+def _each(
+    methods: Mapping[str, Method], work: Callable[[str, Dictionary], Contribution]
+) -> dict[str, Contribution | CellError]:
+    results: dict[str, Contribution | CellError] = {}
+    for name, method in methods.items():
+        try:
+            if not isinstance(method, Dictionary):
+                raise CellError(f"track 'reasoning' measures dictionaries, got a {method.kind}")
+            results[name] = work(name, method)
+        except CellError as error:
+            results[name] = error
+        except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
+            results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
+    return results
+
+
+def _latents(method: Dictionary) -> Ints:
+    return np.array(method.directions().shape[0])
+
+
+def _codes(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Contribution:
+    norm_F = method.directions().norm(dim=1).to(x_ND.device)
+    pieces = []
+    for rows in whole_documents(doc_N, norm_F.shape[0]):
+        z_NF = method.encode(x_ND[rows], doc_N[rows])
+        check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
+        pieces.append(folded(z_NF, norm_F))
+    return stacked(pieces)
+
+
+def _peaks(method: Dictionary, x_BTD: Tensor, latent: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the largest folded code of a latent in each text, position 0 (the attention sink) left out."""
+    texts, length, width = x_BTD.shape
+    doc_N = torch.arange(texts, device=x_BTD.device).repeat_interleave(length - 1)
+    z_NF = method.encode(x_BTD[:, 1:].reshape(-1, width), doc_N)
+    check_output("encode", z_NF, (doc_N.shape[0], int(_latents(method))))
+    norm = float(method.directions()[latent].norm())
+    return largest(z_NF[:, latent].abs() * norm, doc_N, texts)
+
+
+def _kept(batch: TokenBatch, inside_N: Tensor) -> TokenBatch:
+    keep_BT = batch.keep_BT.clone()
+    keep_BT[batch.keep_BT] = inside_N.cpu()
+    return replace(batch, keep_BT=keep_BT)
+
+
+def _final(batch: TokenBatch, keep_BT: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> TokenBatch:
+    return replace(batch, keep_BT=torch.from_numpy(keep_BT))
+
+
+TRACK = ReasoningTrack
