@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.api import Setting, Train
+from harness.checkpoints.card import OneLayer
 from harness.training.active import Active, batch_top_k
 from harness.training.autoencoder import Autoencoder, squared_error
 from harness.training.dead import AuxK, Revival
@@ -62,3 +63,7 @@ class BatchTopK(Autoencoder):
         self.threshold.fill_(calibrate(self.pre_activation_chunks(train.val), self.setting.l0, len(train.val)))
         self.found |= self.revival.summary()
         self.found |= {"threshold": float(self.threshold), "threshold_in_training": self.moving.value}
+
+    def portable(self) -> OneLayer:
+        """Return the dictionary as other libraries hold it."""
+        return self.one_layer("threshold", threshold=checked(self.threshold).expand(len(self.W_dec)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.site import check_site
 from harness.content import PACKAGE
 from harness.data.rows import Corpus, load_corpus
 from harness.errors import UserError
@@ -147,6 +148,9 @@ def _group(
 ) -> PlannedGroup:
     for found, _ in contestants:
         _check_fits(library, task, found)
+        if found.checkpoint is not None:
+            width = facts(find_model(task.spec.model, request.revision)).width
+            check_site(found.slug, found.checkpoint.card, width, task.layer)
     corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit)
     fit_corpus = corpus
     if task.corpus:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.checkpoints.site import site_notes
 from harness.metrics.contract import Array, Metric, Parts, all_metrics
 from harness.run.environment import commit, describe_platform, libraries, package_version, threads
 from harness.run.fitting import Fitted
@@ -95,10 +96,16 @@ class Recorder:
             margins={n: margin_part(m, parts, controls) for n, m in self.metrics.items()} if contestant else {},
             bars={name: met(bar, metrics[name].value) for name, bar in self.group.task.spec.bars.items()},
             details=measured.details if measured else {},
-            warnings=tuple(self.track.warnings(parts, contestant)) if measured else (),
+            warnings=(*self.track.warnings(parts, contestant), *self._checkpoint_notes(cell)) if measured else (),
             stages=self._stages(fitted),
             provenance=self._provenance(),
         )
+
+    def _checkpoint_notes(self, cell: Cell) -> list[str]:
+        checkpoint = cell.entry.found.checkpoint
+        if checkpoint is None:
+            return []
+        return site_notes(checkpoint.card, self.model.name, self.group.task.budget.latents)
 
     def _task(self) -> TaskPart:
         task = self.group.task
@@ -137,7 +144,7 @@ class Recorder:
         counts = {
             "parameters": float(fitted.method.parameter_count()),
             "train_tokens": float(fitted.card.train_tokens),
-            "passes": float(self.group.task.budget.passes or 1),
+            "passes": float(self.group.task.budget.passes or 1) if fitted.card.train_tokens else 0.0,
         }
         return {**counts, **fitted.card.summary}
 
