@@ -157,7 +157,9 @@ def _group(
         fit_corpus = load_corpus(task.fit.spec, data_dir=request.data_dir, limit=request.overrides.limit)
     model = fingerprint(find_model(task.spec.model, request.revision))
     origin = Origin(model, request.dtype, fit_corpus.fingerprint)
-    table = digest([task.measured(), model, request.dtype, corpus.fingerprint, fit_corpus.fingerprint])
+    # Labels decide numbers where they are predicted, and nowhere else.
+    labels = [d.domain for d in corpus.splits["test"]] if library.track(task.spec.track).labels else []
+    table = digest([task.measured(), model, request.dtype, corpus.fingerprint, fit_corpus.fingerprint, *labels])
     builder = _CellBuilder(library, task, origin, table)
     cells = builder.cells(_entries(library, request, task, contestants), request)
     return PlannedGroup(task, corpus, fit_corpus, origin, table, tuple(cells))

@@ -127,6 +127,9 @@ class Library:
                 else f"is not used by track '{card.track}'"
             )
             raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
+        if card.labels and spec.data.domain is None:
+            where = document.where(("data",))
+            raise UserError(f"{where}: track '{card.track}' predicts a label: name its column in data.domain.")
         splits = getattr(spec.data, "splits", None)
         if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
             where = document.where(("data", "splits"))

@@ -51,6 +51,7 @@ class TrackCard(Strict):
     title: str
     summary: str
     kinds: tuple[Kind, ...] = Field(description="kinds of method it can measure")
+    labels: bool = Field(default=False, description="whether documents need a label, in the column data.domain")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")

@@ -6,7 +6,7 @@ measured and counted; tier 2 are only counted (methods.md 0.8: density needs mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,14 +20,13 @@ from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.specs.record import DataPart, ModelPart
 from harness.tracks.contract import Group, Resources, Track
+from harness.tracks.duplicates import duplicates
 from harness.tracks.site import Site
 from harness.tracks.splicing import Splicer
-from harness.tracks.sums import Clusters, Contribution, add_counts, check_output, scatter
+from harness.tracks.sums import Clusters, Contribution, add_counts, check_output, scatter, whole_documents
 
-# Codes held at once, in floats: a wide dictionary is run on fewer tokens at a time.
-CODES = 2**26
 _VECTORS = {"sx": "x_gram", "sx_in": "x_gram_in", "sx_e": "e_gram"}
-_COUNTS = ("fires", "l0_hist", "n_density")
+_COUNTS = ("fires", "l0_hist", "n_density", "duplicates")
 _ABLATIONS = ("ce_zero", "ce_mean", "kl_zero")
 
 
@@ -70,6 +69,8 @@ class Reconstruction(Track):
         for name, method in methods.items():
             try:
                 own, xhat_ND = self._one(_dictionary(method), x_ND, doc_N, batch)
+                if unit == 0 and "duplicates" in self.group.parts:
+                    own["duplicates"] = _numpy(duplicates(_dictionary(method).directions()))
             except CellError as error:
                 results[name] = error
                 continue
@@ -107,7 +108,7 @@ class Reconstruction(Track):
         l0_N, l1_N, fires, pieces = [], [], None, []
         norm_F = method.directions().norm(dim=1).to(x_ND.device)
         measured = int(batch.tier_B[0]) <= 1
-        for rows in self._chunks(doc_N, norm_F.shape[0]):
+        for rows in whole_documents(doc_N, norm_F.shape[0]):
             z_NF = method.encode(x_ND[rows], doc_N[rows])
             check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
             active_NF = z_NF != 0
@@ -127,16 +128,6 @@ class Reconstruction(Track):
         sums["se_in"] = sums["se"] * self.site.inside(x_ND)
         clusters = Clusters(batch.cluster_BT[batch.keep_BT])
         return {**own, **{name: clusters.sum(value) for name, value in sums.items()}}, xhat_ND
-
-    def _chunks(self, doc_N: Tensor, latents: int) -> Iterator[slice]:
-        """Yield row ranges that hold whole documents and at most ``CODES`` codes (one document at least)."""
-        most = max(CODES // max(latents, 1), 1)
-        edges = [*(torch.nonzero(doc_N[1:] != doc_N[:-1]).flatten() + 1).tolist(), doc_N.shape[0]]
-        start = 0
-        for i, end in enumerate(edges):
-            if i == len(edges) - 1 or edges[i + 1] - start > most:
-                yield slice(start, end)
-                start = end
 
     def _in_band(self, l0_N: Tensor) -> Tensor:
         bar = self.task.spec.bars.get("l0")

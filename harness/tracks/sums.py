@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch import Tensor
 from harness.errors import CellError
 
 Contribution = dict[str, NDArray[Any]]
+# Codes held at once, in floats: a wide dictionary is run on fewer tokens at a time.
+CODES = 2**26
 
 
 class Clusters:
@@ -54,3 +56,14 @@ def check_output(name: str, got: Tensor, shape: tuple[int, ...]) -> None:
     if not bool(torch.isfinite(got).all()):
         bad = int((~torch.isfinite(got)).sum())
         raise CellError(f"{name} returned {bad} values that are NaN or infinite")
+
+
+def whole_documents(doc_N: Tensor, latents: int) -> Iterator[slice]:
+    """Yield row ranges that hold whole documents and at most ``CODES`` codes (one document at least)."""
+    most = max(CODES // max(latents, 1), 1)
+    edges = [*(torch.nonzero(doc_N[1:] != doc_N[:-1]).flatten() + 1).tolist(), doc_N.shape[0]]
+    start = 0
+    for i, end in enumerate(edges):
+        if i == len(edges) - 1 or edges[i + 1] - start > most:
+            yield slice(start, end)
+            start = end
