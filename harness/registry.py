@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.api import Dictionary, Setting
+from harness.checkpoints.dictionary import load_dictionary
 from harness.content import content_folder, import_file
 from harness.errors import UserError, unknown
 from harness.specs.library import FoundMethod
@@ -46,9 +47,19 @@ def _module(found: FoundMethod, code_path: Path, stem: str) -> ModuleType:
 
 
 def build_method(found: FoundMethod, params: dict[str, Any], setting: Setting) -> Any:
-    """Return an unfitted method; raises ``UserError`` naming the parameter that does not fit its declared type."""
+    """Return an unfitted method, or what a checkpoint holds; raises ``UserError`` naming what does not fit."""
+    if found.checkpoint is not None:
+        return load_dictionary(found.checkpoint, setting)
     cls = method_class(found)
     return cls(check_params(found, cls, params), setting)
+
+
+def check_method(found: FoundMethod, params: dict[str, Any]) -> None:
+    """Check what can be known of a method before anything is measured; raises ``UserError``."""
+    if found.checkpoint is not None:
+        load_dictionary(found.checkpoint)
+    else:
+        check_params(found, method_class(found), params)
 
 
 def check_params(found: FoundMethod, cls: type[Any], params: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from harness.api import Setting, Train
+from harness.checkpoints.card import OneLayer
 from harness.training.autoencoder import Autoencoder, squared_error
 from harness.training.codes import Coder
 from harness.training.control import Control, L0Controller
@@ -58,3 +59,7 @@ class ReLUL1(Autoencoder):
         shift = calibrate(self.pre_activation_chunks(train.val), self.setting.l0, len(train.val), floor=-math.inf)
         self.b_enc.sub_(shift)
         self.found |= self.control.summary() | {"l0_before_shift": reached, "shift": shift}
+
+    def portable(self) -> OneLayer:
+        """Return the dictionary as other libraries hold it."""
+        return self.one_layer("relu")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from harness.api import Setting, Train
+from harness.checkpoints.card import OneLayer
 from harness.training.active import Active, top_k
 from harness.training.autoencoder import Autoencoder, squared_error
 from harness.training.dead import AuxK, Revival
@@ -54,3 +55,7 @@ class TopK(Autoencoder):
     def finish(self, train: Train) -> None:
         """Record how many latents were dead at the end of training."""
         self.found |= self.revival.summary()
+
+    def portable(self) -> OneLayer:
+        """Return the dictionary as other libraries hold it."""
+        return self.one_layer("topk", k=self.setting.l0)

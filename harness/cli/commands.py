@@ -9,6 +9,7 @@ import click
 
 _COMMANDS = {
     "eval": ("harness.cli.evaluating", "Measure methods on tasks."),
+    "export": ("harness.cli.exporting", "Write a fitted dictionary in the format of SAELens."),
     "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),

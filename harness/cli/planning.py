@@ -35,7 +35,7 @@ def print_plan(groups: Sequence[PlannedGroup], folder: Path, as_json: bool) -> N
 def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
     if finished_record(folder, group, cell):
         state = "finished"
-    elif (cache_dir() / "fits" / cell.fit / "fit.json").is_file():
+    elif cell.entry.found.checkpoint or (cache_dir() / "fits" / cell.fit / "fit.json").is_file():
         state = "fitted"
     else:
         state = "to do"

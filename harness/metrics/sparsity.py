@@ -149,6 +149,26 @@ def dense_frac(parts: Parts, w: Array) -> Array:
     return _same(w, float(np.mean(_densities(parts) > DENSE)))
 
 
+@metric(
+    unit="1",
+    direction="down",
+    needs=("duplicates",),
+    tracks=("reconstruction", "domains"),
+    source="ours: decoder cosine above 0.9",
+    null="random_dictionary: 0 at any common width",
+    interval="seeds",
+    margin=False,
+)
+def duplicate_frac(parts: Parts, w: Array) -> Array:
+    """Share of latents whose direction has a cosine above 0.9 with that of another.
+
+    ``mean_i 1[max_{j != i} cos(d_i, d_j) > 0.9]``. ``w [..., C] -> [...]``, constant.
+    """
+    if parts["duplicates"].size == 0:
+        raise NotComputableError("there are no latents")
+    return _same(w, float(np.mean(parts["duplicates"])))
+
+
 def _entropy(parts: Parts) -> float:
     """Return the entropy in nats of the latents' shares of all firings."""
     rho_F = _densities(parts)

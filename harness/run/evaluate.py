@@ -54,12 +54,12 @@ class Prepared:
         """Run what is not finished yet."""
         # torch and transformers are loaded here and not before: a typing mistake costs no model import.
         from harness.lm.loading import LoadOptions
-        from harness.registry import check_params, method_class
+        from harness.registry import check_method
         from harness.run.engine import run
         from harness.tracks.contract import Resources
 
         for entry in (cell.fitted for group in self.groups for cell in group.cells):
-            check_params(entry.found, method_class(entry.found), entry.params)
+            check_method(entry.found, entry.params)
         given = self.options
         load = LoadOptions(
             device=given.get("device", "auto"),
@@ -77,6 +77,14 @@ def prepare(
     method: str | Sequence[str], task: str | Sequence[str], output_path: str | Path, options: Options
 ) -> Prepared:
     """Check a call and plan its cells; raises ``UserError`` before any model loads."""
+    library, request = make_request(method, task, options)
+    folder = output_folder(Path(output_path), "--output-path")
+    output_folder(cache_dir(), "HARNESS_CACHE")
+    return Prepared(make_plan(library, request), options, folder)
+
+
+def make_request(method: str | Sequence[str], task: str | Sequence[str], options: Options) -> tuple[Library, Request]:
+    """Return what a call asks for, and the library it asks it of; raises ``UserError``."""
     include = [Path(folder) for folder in options.get("include_path", ())]
     library = Library(include)
     add_metric_folders(library.folders("metrics"))
@@ -101,9 +109,7 @@ def prepare(
         dtype=dtype,
         data_dir=Path(data_dir) if data_dir is not None else None,
     )
-    folder = output_folder(Path(output_path), "--output-path")
-    output_folder(cache_dir(), "HARNESS_CACHE")
-    return Prepared(make_plan(library, request), options, folder)
+    return library, request
 
 
 def evaluate(

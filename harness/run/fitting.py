@@ -43,6 +43,8 @@ class Fitter:
         uses = {name: self.fit(used).method for name, used in cell.uses.items()}
         setting = self.track.setting(cell.seed, uses)
         method: Method = build_method(cell.fitted.found, cell.fitted.params, setting)
+        if cell.fitted.found.checkpoint is not None:
+            return self._ready(Fitted(method, FitCard(0.0, None, 0, {}), True))
         kept = load_fit(self.folder, cell.fit)
         if kept is not None:
             state, card = kept

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.site import check_site
 from harness.content import PACKAGE
 from harness.data.rows import Corpus, load_corpus
 from harness.errors import UserError
@@ -175,6 +176,13 @@ def _groups(
     """Return the group of a task, behind that of its controls on another language model where it has some."""
     for found, _ in contestants:
         _check_fits(library, task, found)
+        if found.checkpoint is not None:
+            if task.spec.model is None:
+                raise UserError(
+                    f"'{found.slug}' codes the activations of a language model; task '{task.spec.task}' runs none."
+                )
+            width = facts(find_model(task.model, request.revision)).width
+            check_site(found.slug, found.checkpoint.card, width, task.layer)
     corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit)
     fit_corpus = corpus
     if task.corpus:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.checkpoints.site import site_notes
 from harness.metrics.contract import Metric, Parts, all_metrics
 from harness.run.environment import commit, describe_platform, libraries, package_version, threads
 from harness.run.fitting import Fitted
@@ -86,7 +87,7 @@ class Recorder:
             margins={n: self._margin(m, parts, controls) for n, m in self.metrics.items()} if contestant else {},
             bars={name: met(bar, metrics[name].value) for name, bar in self.group.task.spec.bars.items()},
             details=measured.details if measured else {},
-            warnings=tuple(self.track.warnings(parts, contestant)) if measured else (),
+            warnings=(*self.track.warnings(parts, contestant), *self._checkpoint_notes(cell)) if measured else (),
             stages=self._stages(fitted),
             provenance=self._provenance(),
         )
@@ -95,6 +96,12 @@ class Recorder:
         built = {cell.entry.found.slug for cell in self.group.cells if cell.entry.role == "derived"}
         nulls = {name: found for name, found in controls.items() if metric.derived or name not in built}
         return margin_part(metric, parts, nulls)
+
+    def _checkpoint_notes(self, cell: Cell) -> list[str]:
+        checkpoint = cell.entry.found.checkpoint
+        if checkpoint is None or self.model is None:
+            return []
+        return site_notes(checkpoint.card, self.model.name, self.group.task.budget.latents)
 
     def _task(self) -> TaskPart:
         task = self.group.task
@@ -134,7 +141,7 @@ class Recorder:
         counts = {
             "parameters": float(fitted.method.parameter_count()),
             "train_tokens": float(fitted.card.train_tokens),
-            "passes": float(self.group.task.budget.passes or 1),
+            "passes": float(self.group.task.budget.passes or 1) if fitted.card.train_tokens else 0.0,
         }
         return {**counts, **fitted.card.summary}
 

@@ -32,7 +32,12 @@ def code_hash(*paths: Path) -> str:
 
 
 def method_identity(found: FoundMethod, params: dict[str, Any], uses: dict[str, str]) -> str:
-    """Return the hash of a method: its parameters, its file, what every fit shares, and the methods it is built on."""
+    """Return the hash of a method: its parameters, its file, what every fit shares, and the methods it is built on.
+
+    A checkpoint is its files and the code that reads them, under whatever name.
+    """
+    if found.checkpoint is not None:
+        return digest({"files": found.checkpoint.sha256, "code": code_hash(PACKAGE / "api.py", found.folder)})
     spec = found.spec.model_dump(mode="json", exclude={"title", "source", "params"})
     own = [found.code_path] if found.code_path is not None else []
     code = code_hash(*own, PACKAGE / "api.py", PACKAGE / "training")

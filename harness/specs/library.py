@@ -6,11 +6,13 @@ A folder added by ``--include-path DIR`` holds ``DIR/methods``, ``DIR/tasks`` an
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.checkpoints.detect import Checkpoint, find_checkpoint
 from harness.content import PACKAGE, content_folder
 from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
@@ -21,6 +23,8 @@ from harness.specs.task import TaskSpec
 
 # What a folder that the user adds may hold.
 CONTENT = ("methods", "tasks", "metrics")
+# A method that is a folder with somebody's dictionary: [LABEL=]path:DIR.
+_PATH = re.compile(r"(?:(?P<label>[A-Za-z0-9_.-]+)=)?path:(?P<folder>.+)")
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class FoundMethod:
     Attributes:
         spec: the checked YAML, a variant merged into what it varies.
         folder: folder that holds the code (a variant's YAML may lie elsewhere).
-        slug: its name in folders and tables; a plug-in's carries a hash of its path, so two plug-ins never collide.
+        slug: its name in folders and tables; a plug-in's carries a hash of its path, so two plug-ins never collide, and
+            a checkpoint's one of its content.
+        checkpoint: the files it is read from, where nothing is fitted.
     """
 
     spec: MethodSpec
     folder: Path
     slug: str
+    checkpoint: Checkpoint | None = None
 
     @property
     def code_path(self) -> Path | None:
@@ -84,6 +91,8 @@ class Library:
 
     def is_method(self, name: str) -> bool:
         """Return whether a name, or a path of a YAML file, is a method's rather than a task's; raises ``UserError``."""
+        if _PATH.fullmatch(name):
+            return True
         if name.endswith((".yaml", ".yml")):
             return "method" in read_yaml(Path(name)).value
         methods, tasks = self.names("methods"), self.names("tasks")
@@ -120,6 +129,9 @@ class Library:
                 else f"is not used by track '{card.track}'"
             )
             raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
+        if card.labels and spec.label is None:
+            where = document.where(())
+            raise UserError(f"{where}: track '{card.track}' predicts a label: give the task 'label', a template.")
         splits = getattr(spec.data, "splits", None)
         if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
             where = document.where(("data", "splits"))
@@ -131,7 +143,10 @@ class Library:
             )
 
     def method(self, name: str, where: str = "") -> FoundMethod:
-        """Return a method by name or by path of its YAML; raises ``UserError``."""
+        """Return a method by name, by path of its YAML, or as ``path:DIR`` of a checkpoint; raises ``UserError``."""
+        path = _PATH.fullmatch(name)
+        if path:
+            return _checkpoint(Path(path["folder"]), path["label"], where)
         return self._read_method(self._named(name, where), ())
 
     def _read_method(self, path: Path, users: tuple[Path, ...]) -> FoundMethod:
@@ -231,3 +246,21 @@ def _slug(name: str, path: Path) -> str:
     if path.parent.resolve() == content_folder("methods").resolve():
         return name
     return f"{name}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+
+
+def _checkpoint(folder: Path, label: str | None, where: str) -> FoundMethod:
+    """Return the method that a folder with a dictionary is; it takes no parameters."""
+    try:
+        found = find_checkpoint(folder)
+    except UserError as error:
+        raise UserError(f"{where or '--method'}: path: {error}") from None
+    label = label or folder.resolve().name
+    spec = MethodSpec(
+        method=re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") or "checkpoint",
+        title=f"{label} ({found.card.format}, {found.card.architecture})",
+        kind="dictionary",
+        code="dictionary.py:ForeignDictionary",
+        source=f"{found.card.format} checkpoint",
+        seeded=False,
+    )
+    return FoundMethod(spec, PACKAGE / "checkpoints", f"path:{label}-{found.sha256[:8]}", found)

@@ -80,6 +80,7 @@ class TrackCard(Strict):
     sources: tuple[Source, ...] = Field(
         default=("hub", "folder", "reasoning_gym", "prompts", "planted"), description="where its data may come from"
     )
+    labels: bool = Field(default=False, description="whether documents need a label")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")

@@ -71,8 +71,10 @@ class CellName:
 
     def path(self, folder: Path) -> Path:
         """Return where the record lies under ``folder``."""
-        of = f"of-{self.of}-" if self.of else ""
-        return folder / "results" / self.task / self.method / f"{of}seed{self.seed}-{self.cell[:12]}.json"
+        # Not every file system, and no relative link, takes a colon.
+        method, of = (name.replace(":", "-") if name else "" for name in (self.method, self.of))
+        of = f"of-{of}-" if of else ""
+        return folder / "results" / self.task / method / f"{of}seed{self.seed}-{self.cell[:12]}.json"
 
 
 def record_path(folder: Path, record: Record) -> Path:

@@ -24,7 +24,7 @@ from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.tracks.coding import codes
 from harness.tracks.contract import Measured
-from harness.tracks.probing import FEWEST_GROUPS, Labelled, class_scores, labelled, permuted, regression_errors
+from harness.tracks.linear_probes import FEWEST_GROUPS, Labelled, class_scores, labelled, permuted, regression_errors
 from harness.tracks.reconstruction import Reconstruction
 from harness.tracks.sums import Contribution
 

@@ -21,12 +21,13 @@ from harness.metrics.contract import Parts
 from harness.specs.record import DataPart, ModelPart
 from harness.tracks.coding import dictionary, energies, errors, l0_quantiles, run, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
+from harness.tracks.duplicates import duplicates
 from harness.tracks.site import Site
 from harness.tracks.splicing import Splicer
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
 
 _VECTORS = {"sx": "x_gram", "sx_in": "x_gram_in", "sx_e": "e_gram"}
-_COUNTS = ("fires", "l0_hist", "n_density")
+_COUNTS = ("fires", "l0_hist", "n_density", "duplicates")
 _ABLATIONS = ("ce_zero", "ce_mean", "kl_zero")
 
 
@@ -60,7 +61,14 @@ class Reconstruction(Track):
         """Run the lower blocks once on one batch and every method on what they give."""
         batch = self.site.test.batches[unit]
         x_BTD = self.site.read(batch)
-        return self.measure_batch(self.site.mask(batch, x_BTD), x_BTD, methods)
+        results = self.measure_batch(self.site.mask(batch, x_BTD), x_BTD, methods)
+        if unit == 0 and "duplicates" in self.group.parts:
+            # It concerns directions alone, so one unit of all brings it.
+            for name, own in results.items():
+                method = methods[name]
+                if isinstance(method, Dictionary) and isinstance(own, dict):
+                    own["duplicates"] = duplicates(method.directions()).double().cpu().numpy()
+        return results
 
     def measure_batch(
         self, batch: TokenBatch, x_BTD: Tensor, methods: Mapping[str, Method]

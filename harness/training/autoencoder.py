@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, normalize
 
 from harness.api import Activations, Dictionary, Setting, Train
+from harness.checkpoints.card import Activation, OneLayer
 from harness.training.active import Active, Select
 from harness.training.kernel import Encoder, Scratch, decode, encode
 from harness.training.loop import Moment, Optim, Rule, descend, steps_of, stream
@@ -114,6 +115,13 @@ class Autoencoder(Dictionary):
         """Return pre-activations ``[N, F]`` of raw activations."""
         encoder = self.encoder()
         return torch.addmm(encoder.bias_F, encoder.inputs(x_ND * self.scale), encoder.W_FD.T)
+
+    @final
+    def one_layer(self, activation: Activation, k: int | None = None, threshold: Tensor | None = None) -> OneLayer:
+        """Return the fitted weights in raw units, for ``portable`` of the methods whose code has a name elsewhere."""
+        s = self.scale
+        W_enc, W_dec, b_dec = self.W_enc.detach() * s, self.W_dec.detach() / s, self.b_dec.detach() / s
+        return OneLayer(activation, True, W_enc, self.b_enc.detach(), W_dec, b_dec, k, threshold)
 
     @final
     def encoder(self) -> Encoder:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.api import Setting, Train
+from harness.checkpoints.card import OneLayer
 from harness.training.active import Active, batch_top_k
 from harness.training.autoencoder import Autoencoder
 from harness.training.dead import AuxK, Revival
@@ -54,3 +55,7 @@ class Thresholded(Autoencoder):
         self.found |= {"threshold": float(self.threshold)}
         if self.trained:
             self.found |= self.revival.summary() | {"threshold_in_training": self.moving.value}
+
+    def portable(self) -> OneLayer:
+        """Return the dictionary as other libraries hold it."""
+        return self.one_layer("threshold", threshold=checked(self.threshold).expand(len(self.W_dec)))

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from harness.metrics.contract import get_metric
 from harness.tracks.domains import flat_map
-from harness.tracks.probing import Labelled, class_scores, labelled, permuted, regression_errors
+from harness.tracks.linear_probes import Labelled, class_scores, labelled, permuted, regression_errors
 
 
 def quiet(done: int, total: int) -> None:
