@@ -28,7 +28,7 @@ from harness.tracks.sums import Clusters, Contribution, check_output, whole_docu
 
 KS = (1, 2, 5)
 # Labels are exchanged this often, and each time probed with the largest k.
-PERMUTATIONS = 5
+PERMUTATIONS = 10
 
 
 class SparseProbing(Track):
