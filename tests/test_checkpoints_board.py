@@ -26,7 +26,8 @@ TASK = ("--task", "toy_task", "--include-path", str(PLUGINS))
 def test_checkpoints_of_three_libraries_share_a_board_with_ours(tmp_path: Path) -> None:
     """Nothing is fitted for them, their identity is their content, and a derived control is built from each."""
     methods = ",".join(["topk", *(f"path:{GOLDEN / case}" for case in BOARD)])
-    outcome = run(methods, "toy_task", tmp_path, set={"metrics": "[fvu, l0, delta_ce, kl_splice]"})
+    sets = {"metrics": "[fvu, l0, delta_ce, kl_splice]", "controls.derived": "[permuted_decoder]"}
+    outcome = run(methods, "toy_task", tmp_path, set=sets)
     found = {
         s.record.method.name.rpartition("-")[0]: s.record for s in outcome.records if "path:" in s.record.method.name
     }
@@ -37,6 +38,8 @@ def test_checkpoints_of_three_libraries_share_a_board_with_ours(tmp_path: Path) 
         assert (record.fit["train_tokens"], record.fit["passes"]) == (0, 0)
         assert record.method.seeded is False
         assert all(margin.control for name, margin in record.margins.items() if name == "fvu")
+    built = {stored.record.method.of for stored in outcome.records if stored.record.method.role == "derived"}
+    assert built == {"topk", *(record.method.name for record in found.values())}
     assert values(found["path:dl_topk_board"])["l0"] == pytest.approx(5, abs=0.3)
     assert found["path:sparsify_topk_board"].warnings[-2:] == (
         "the sparsify files do not say at which site the dictionary was trained",
@@ -46,7 +49,7 @@ def test_checkpoints_of_three_libraries_share_a_board_with_ours(tmp_path: Path) 
     page = write_pages(board, tmp_path)[0].read_text()
     assert all(f"path:{case}" in page for case in BOARD)
     assert ":" not in "".join(path.name for path in (tmp_path / "results" / "toy_task").iterdir())
-    again = run(methods, "toy_task", tmp_path, set={"metrics": "[fvu, l0, delta_ce, kl_splice]"})
+    again = run(methods, "toy_task", tmp_path, set=sets)
     assert again.skipped == len(again.records)
 
 

@@ -22,6 +22,7 @@ def test_added_folders_come_behind_the_package_and_names_are_sorted(tmp_path: Pa
     assert library.folders("metrics") == []
     assert "made" in library.names("tasks")
     assert library.names("methods") == sorted(library.names("methods"))
+    assert library.tracks() == sorted(library.tracks())
     assert {"reconstruction", "world"} <= set(library.tracks())
 
 

@@ -28,7 +28,8 @@ def test_the_engine_names_no_method_and_no_task() -> None:
     found = {
         f"{path.relative_to(PACKAGE)}: {text}"
         for path in PACKAGE.rglob("*.py")
-        if path.parent.name not in ("methods", "tasks")
+        # The words in checkpoints are those of other people's files, which call their kinds what we call methods.
+        if path.parent.name not in ("methods", "tasks", "checkpoints")
         for text in constants(path)
         if text in names
     }

@@ -188,15 +188,14 @@ class TestTrack:
         ours, identity = (values(record_of(outcome, name)) for name in ("topk", "identity"))
         assert ours["full_probe"] == pytest.approx(1.0, abs=0.01)
         assert (ours["sparse_probe_5"] or 0) > 0.9
-        assert ours["probe_null"] == pytest.approx(0.5, abs=0.1)
+        # Ten permutations of some 140 documents: the standard error is about .017.
+        assert ours["probe_null"] == pytest.approx(0.5, abs=0.06)
         # A raw dimension is a latent of the identity: the two ways to measure it agree.
         for k in (1, 5):
             assert identity[f"sparse_probe_{k}"] == identity[f"raw_probe_{k}"] == ours[f"raw_probe_{k}"]
         record = record_of(outcome, "topk")
         assert record.margins["sparse_probe_5"].value is not None
         assert record.details["labels"] == 2
-        lo, hi = record.metrics["probe_null"].lo, record.metrics["probe_null"].hi
-        assert lo is not None and hi is not None and lo < 0.5 < hi  # noqa: PT018
 
     def test_numbers_do_not_depend_on_the_batch_size(self, tmp_path: Path) -> None:
         task = str(make_task(tmp_path / "data"))

@@ -29,7 +29,7 @@ from harness.tracks.sums import Clusters, Contribution
 
 KS = (1, 2, 5)
 # Labels are exchanged this often, and each time probed with the largest k.
-PERMUTATIONS = 5
+PERMUTATIONS = 10
 
 
 class SparseProbing(Track):

@@ -1,6 +1,7 @@
 """Fixtures by the real SAELens, and a check that it reads what we write. Made with sae-lens 6.54.12, torch 2.13.0.
 
-pip install torch==2.13.0 sae-lens==6.54.12, then: python tests/golden/make_saelens.py [FOLDER WE EXPORTED]
+pip install torch==2.13.0 sae-lens==6.54.12, then: python tests/golden/make_saelens.py
+or, after export_ours.py, with its folders.
 """
 
 from __future__ import annotations
