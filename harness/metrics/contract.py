@@ -52,9 +52,9 @@ class Metric:
         tracks: tracks whose parts it can read.
         margin: whether a margin over controls says anything; not for a count of the code, at which a control that
             explains nothing can be perfect.
-        within_model: whether it can only be compared within one language model: its predictions, or raw units.
         summary: one sentence for listings.
         value: the function.
+        within_model: whether it can only be compared within one language model: its predictions, or raw units.
     """
 
     name: str
@@ -67,9 +67,9 @@ class Metric:
     needs: tuple[str, ...]
     tracks: tuple[str, ...]
     margin: bool
-    within_model: bool
     summary: str
     value: Value
+    within_model: bool = False
 
     @property
     def sign(self) -> int:
@@ -123,7 +123,7 @@ def metric(
         summary = (value.__doc__ or "").strip().split("\n")[0]
         held = margin and direction != "target"
         _REGISTRY[name] = Metric(
-            name, unit, direction, version, source, interval, null, needs, tracks, held, within_model, summary, value
+            name, unit, direction, version, source, interval, null, needs, tracks, held, summary, value, within_model
         )  # fmt: skip
         return value
 
