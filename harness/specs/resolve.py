@@ -69,6 +69,7 @@ class ResolvedTask:
             **in_words(self.spec.model_dump(exclude=names)),
             "layer": self.layer,
             "at": self.spec.site.at,
+            "step": self.spec.site.step,
             "limit": self.limit,
             "corpus": self.corpus.measured() if self.corpus else None,
         }
@@ -97,6 +98,8 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     if spec.corpus:
         inner = Overrides(spec.model, overrides.limit, corpus_sets)
         corpus = resolve(library, spec.corpus, inner, chosen, blocks)
+        if corpus.spec.site.step != spec.site.step:
+            raise UserError(f"{document.where(('corpus',))}: corpus '{spec.corpus}' has another 'site.step'.")
     return ResolvedTask(spec, chosen, overrides.limit, corpus)
 
 

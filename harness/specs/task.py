@@ -129,6 +129,9 @@ class Site(Strict):
     at: Literal["resid_post"] = "resid_post"
     depth: Share | None = Field(default=None, description="share of the blocks run, so the task fits any model")
     layer: Annotated[int, Field(ge=0)] | None = Field(default=None, description="exact block, from 0")
+    step: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="what ends a step, e.g. a line break: methods then meet the mean of each step"
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Site:
@@ -227,3 +230,13 @@ class TaskSpec(Strict):
     controls: Controls = Controls()
     bars: dict[str, Bar] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_each_once)] = (0, 1, 2)
+
+    @model_validator(mode="after")
+    def _steps_are_only_read(self) -> TaskSpec:
+        if self.site.step is not None and self.budget.splice_tokens is not None:
+            raise ValueError(
+                "means of steps cannot be put back into the model: take out 'splice_tokens' or 'site.step'"
+            )
+        if self.site.step is not None and self.mask.outliers == "drop":
+            raise ValueError("with 'site.step' single tokens are not dropped: take out 'mask.outliers' or 'site.step'")
+        return self

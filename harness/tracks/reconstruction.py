@@ -61,7 +61,7 @@ class Reconstruction(Track):
         """Run the lower blocks once on one batch and every method on what they give."""
         batch = self.site.test.batches[unit]
         x_BTD = self.site.read(batch)
-        return self.measure_batch(self.site.mask(batch, x_BTD), x_BTD, methods)
+        return self.measure_batch(*self.site.in_units(batch, x_BTD), methods)
 
     def measure_batch(
         self, batch: TokenBatch, x_BTD: Tensor, methods: Mapping[str, Method]
