@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 GRAMS = {"x_gram", "e_gram", "x_gram_in"}
 WHOLE = {"width", "fires", "n_density"}
 RECONSTRUCTION = ("fvu", "fvu_centred", "fvu_inlier", "se_token", "mse_elem", "mse_elem_norm", "cosine", "rrb")
-SPARSITY = ("l0", "l0_in_band", "l1", "dead_frac", "dense_frac", "density_entropy", "n_effective")
+SPARSITY = ("l0", "l0_in_band", "l1", "dead_frac", "dense_frac", "density_entropy", "n_effective", "bits_per_token")
 SPLICE = ("delta_ce", "ce_recovered", "ce_recovered_mean", "kl_splice", "kl_score", "agree1")
 OURS = (*RECONSTRUCTION, *SPARSITY, *SPLICE)
 CLUSTERED = [name for name in OURS if all_metrics()[name].interval == "clusters"]
@@ -51,7 +51,7 @@ def random_parts(seed: int = 0, clusters: int = 7, tokens: int = 90, width: int 
     x_ND = rng.normal(2, 1, (tokens, width))
     parts = raw_parts(x_ND, x_ND + rng.normal(0.1, 0.4, x_ND.shape), cluster_N, rng.normal(2, 1, width))
     n = parts["n"]
-    per_token = {"l0": 30, "l1": 12, "l0_in_band": 0.7, "agree1": 0.8, "kl": 0.2, "kl_zero": 8}
+    per_token = {"l0": 30, "l1": 12, "shared_sent": 2, "l0_in_band": 0.7, "agree1": 0.8, "kl": 0.2, "kl_zero": 8}
     per_target = {"ce_clean": 3.0, "ce_splice": 3.3, "ce_zero": 11.0, "ce_mean": 6.0}
     for name, mean in {**per_token, **per_target}.items():
         parts[name] = n * mean * rng.uniform(0.8, 1.2, clusters)

@@ -23,7 +23,7 @@ def test_added_folders_come_behind_the_package_and_names_are_sorted(tmp_path: Pa
     assert "made" in library.names("tasks")
     assert library.names("methods") == sorted(library.names("methods"))
     assert library.tracks() == sorted(library.tracks())
-    assert {"reconstruction", "world"} <= set(library.tracks())
+    assert {"domains", "reconstruction", "world"} <= set(library.tracks())
 
 
 def test_an_added_folder_that_is_absent_or_holds_nothing_is_named(tmp_path: Path) -> None:

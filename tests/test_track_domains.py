@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from harness.board.pages import html
+from harness.board.table import load_board
 from harness.data.rows import load_corpus
 from harness.errors import UserError
 from harness.run.engine import Outcome
@@ -141,6 +143,22 @@ def test_classes_are_counted_and_small_ones_left_out(outcome: Outcome) -> None:
     test = load_corpus(spec).splits["test"]
     assert sum(counts.values()) == sum(d.label in WORDS for d in test), "documents without a label are left out"
     assert (sum(d.label == "rare" for d in test) > 0) == any("rare" in text for text in found.warnings)
+
+
+def test_the_page_shows_where_the_documents_lie(outcome: Outcome, include: Path) -> None:
+    board = load_board(include / "out")
+    (table,) = board.tables
+    rows = {row.name: row for row in table.rows}
+    stored = next(s for s in outcome.records if s.record.method.name == "topk")
+    own = rows["topk"].map
+    assert own is not None
+    assert [*zip(own.x, own.y, strict=True)] == [tuple(row) for row in stored.parts()["doc_map"].tolist()]
+    classes = sorted(WORDS)
+    assert list(own.label) == [classes[int(i)] for i in stored.parts()["doc_label"]]
+    page = html(board)
+    for name in ("topk", "mean_subtracted", "identity"):
+        assert f"documents as coded by {name}" in page
+    assert "documents as coded by mean_only" not in page
 
 
 def test_a_method_without_a_shared_code_has_no_gain(outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from harness.board import formats
 from harness.board.chart import Plot, plot
+from harness.board.maps import Picture, pictures
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
 from harness.board.text import csv_text, json_text, markdown, plain
@@ -26,13 +27,14 @@ PLOTTED = ("fvu", "kl_splice")
 
 @dataclass(frozen=True)
 class TableView:
-    """A table with what the page needs besides: an id for anchors, decimals by column, and plots."""
+    """A table with what the page needs besides: an id for anchors, decimals by column, plots and maps."""
 
     table: Table
     id: str
     name: str
     decimals: dict[str, int]
     plots: tuple[Plot, ...]
+    maps: tuple[Picture, ...]
 
     def row_id(self, row: Row) -> str:
         """Return the anchor of a row's details."""
@@ -93,7 +95,7 @@ def _views(board: Board) -> list[TableView]:
         several = sum(other.task == table.task for other in board.tables) > 1
         traits = ", ".join(f"{label} {text}" for label, text in table.differs[:2])
         name = f"{table.title} ({traits})" if several else table.title
-        views.append(TableView(table, key, name, decimals, plots))
+        views.append(TableView(table, key, name, decimals, plots, pictures(table, key)))
     return views
 
 

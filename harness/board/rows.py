@@ -116,6 +116,15 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class DocumentMap:
+    """Documents on two axes, with the class of each."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    label: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """A method, or a control (of one method, where it is derived), with its seeds pooled.
 
@@ -126,6 +135,7 @@ class Row:
         scores: by metric, for every column of the table.
         unranked: why the whole row has no ranks; None where it has some, and for controls.
         warnings: what its records warn of, with the seeds that do.
+        map: where its first seed puts the documents; None where the track makes no map.
     """
 
     key: str
@@ -144,6 +154,7 @@ class Row:
     cost: Cost
     unranked: str | None = None
     warnings: tuple[str, ...] = ()
+    map: DocumentMap | None = None
 
     @property
     def failed(self) -> tuple[Seed, ...]:

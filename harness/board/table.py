@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.board import asked
 from harness.board.facts import differences, facts, notes
+from harness.board.maps import document_map
 from harness.board.pool import Entry, newest, pool
 from harness.board.rank import ranks, unranked
 from harness.board.read import Cell, read_cells
@@ -139,6 +140,7 @@ def _row(entry: Entry, scores: dict[str, Score], reason: str | None) -> Row:
         cost=entry.cost,
         unranked=reason,
         warnings=entry.warnings,
+        map=document_map(entry),
     )
 
 

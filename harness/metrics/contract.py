@@ -54,9 +54,9 @@ class Metric:
             explains nothing can be perfect.
         derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
             (a decoder with its rows exchanged holds the same directions).
-        within_model: whether it can only be compared within one language model: its predictions, or raw units.
         summary: one sentence for listings.
         value: the function.
+        within_model: whether it can only be compared within one language model: its predictions, or raw units.
     """
 
     name: str
@@ -70,9 +70,9 @@ class Metric:
     tracks: tuple[str, ...]
     margin: bool
     derived: bool
-    within_model: bool
     summary: str
     value: Value
+    within_model: bool = False
 
     @property
     def sign(self) -> int:
@@ -138,9 +138,9 @@ def metric(
             tracks,
             held,
             derived,
-            within_model,
             summary,
             value,
+            within_model,
         )  # fmt: skip
         return value
 

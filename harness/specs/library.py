@@ -132,6 +132,9 @@ class Library:
         if card.labels and spec.label is None:
             where = document.where(())
             raise UserError(f"{where}: track '{card.track}' predicts a label: give the task 'label', a template.")
+        if spec.step is not None and not card.steps:
+            where = document.where(("site", "step"))
+            raise UserError(f"{where}: track '{card.track}' measures tokens, not steps; take 'step' out.")
         splits = getattr(spec.data, "splits", None)
         if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
             where = document.where(("data", "splits"))

@@ -81,6 +81,7 @@ class TrackCard(Strict):
         default=("hub", "folder", "reasoning_gym", "prompts", "planted"), description="where its data may come from"
     )
     labels: bool = Field(default=False, description="whether documents need a label")
+    steps: bool = Field(default=False, description="whether it can measure the means of steps (site.step)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")

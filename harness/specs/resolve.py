@@ -93,6 +93,7 @@ class ResolvedTask:
             **self._reasoning(),
             "layer": self.block,
             "at": self.spec.site.at if self.spec.site else None,
+            "step": self.spec.step,
             "limit": self.limit,
             "corpus": self.corpus.measured() if self.corpus else None,
         }
@@ -131,6 +132,8 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     if spec.corpus:
         inner = Overrides(spec.model, overrides.limit, corpus_sets)
         corpus = resolve(library, spec.corpus, inner, chosen, blocks)
+        if corpus.spec.step != spec.step:
+            raise UserError(f"{document.where(('corpus',))}: corpus '{spec.corpus}' has another 'site.step'.")
     return ResolvedTask(spec, chosen, overrides.limit, corpus)
 
 

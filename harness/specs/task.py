@@ -17,6 +17,9 @@ class Site(Strict):
     at: Literal["resid_post"] = "resid_post"
     depth: Share | None = Field(default=None, description="share of the blocks run, so the task fits any model")
     layer: Annotated[int, Field(ge=0)] | None = Field(default=None, description="exact block, from 0")
+    step: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="what ends a step, e.g. a line break: methods then meet the mean of each step"
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Site:
@@ -122,6 +125,11 @@ class TaskSpec(Strict):
     reasoning: Reasoning | None = Field(default=None, description="vocabulary and nulls of the track of this name")
 
     @property
+    def step(self) -> str | None:
+        """What ends a step, where methods meet the means of steps."""
+        return self.site.step if self.site else None
+
+    @property
     def documents(self) -> TextData:
         """The data of a task that reads texts; raises ``ValueError`` where a world is drawn."""
         if isinstance(self.data, WorldData):
@@ -132,4 +140,16 @@ class TaskSpec(Strict):
     def _own_track(self) -> TaskSpec:
         if self.reasoning is not None and self.track != "reasoning":
             raise ValueError(f"'reasoning' is read by the track of this name, not by '{self.track}'; take it out")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_only_read(self) -> TaskSpec:
+        if self.step is None:
+            return self
+        if self.budget.splice_tokens is not None:
+            raise ValueError(
+                "means of steps cannot be put back into the model: take out 'splice_tokens' or 'site.step'"
+            )
+        if self.mask.outliers == "drop":
+            raise ValueError("with 'site.step' single tokens are not dropped: take out 'mask.outliers' or 'site.step'")
         return self

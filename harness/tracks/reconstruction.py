@@ -61,7 +61,7 @@ class Reconstruction(Track):
         """Run the lower blocks once on one batch and every method on what they give."""
         batch = self.site.test.batches[unit]
         x_BTD = self.site.read(batch)
-        results = self.measure_batch(self.site.mask(batch, x_BTD), x_BTD, methods)
+        results = self.measure_batch(*self.site.in_units(batch, x_BTD), methods)
         if unit == 0 and "duplicates" in self.group.parts:
             # It concerns directions alone, so one unit of all brings it.
             for name, own in results.items():

@@ -18,6 +18,7 @@ from harness.lm.model import LanguageModel
 from harness.specs.identity import activation_key
 from harness.specs.record import DataPart, ModelPart
 from harness.tracks.contract import Group, Resources
+from harness.tracks.steps import Stepper
 
 # A token of more than this many median norms is an outlier (methods.md 0.3).
 OUTLIER = 10.0
@@ -74,14 +75,31 @@ class Site:
 
     def train(self) -> Train:
         """Return the train and validation activations under the task's mask."""
-        passes = self.task.fit.spec.budget.passes or 1
+        budget = self.task.fit.spec.budget
+        passes = budget.passes or 1
         return Train(
-            self._inliers(self.train_all),
-            self._inliers(self.val_all),
+            self._in_units("train", budget.train_tokens, self.train_all),
+            self._in_units("val", budget.val_tokens, self.val_all),
             passes,
             device_of(self.model.blocks[self.task.layer], self.model.device),
             self.resources.progress,
         )
+
+    @cached_property
+    def _stepper(self) -> Stepper | None:
+        ending = self.task.spec.step
+        return Stepper(self.model, ending) if ending else None
+
+    def _in_units(self, split: str, tokens: int | None, activations: Activations) -> Activations:
+        """Return a split's activations as methods meet them: of tokens under the mask, or of steps."""
+        if self._stepper is None:
+            return self._inliers(activations)
+        sequences = self._sequences(self.group.fit_corpus, split, (None, tokens, None))
+        return self._stepper.activations(activations, sequences.batches)
+
+    def in_units(self, batch: TokenBatch, x_BTD: Tensor) -> tuple[TokenBatch, Tensor]:
+        """Return what methods meet of a batch: its tokens under the mask, or its steps."""
+        return self._stepper.pool(batch, x_BTD) if self._stepper else (self.mask(batch, x_BTD), x_BTD)
 
     def _inliers(self, activations: Activations) -> Activations:
         if self.task.fit.spec.mask.outliers == "keep":
@@ -98,7 +116,7 @@ class Site:
     @cached_property
     def mean_D(self) -> Tensor:
         """Mean activation of the train split, float32 ``[D]``."""
-        return self._inliers(self.train_all).mean()
+        return self._in_units("train", self.task.fit.spec.budget.train_tokens, self.train_all).mean()
 
     def read(self, batch: TokenBatch) -> Tensor:
         """Return the activations ``[B, T, D]`` of a batch."""
