@@ -180,6 +180,12 @@ class TestTask:
         with pytest.raises(UserError, match=says):
             planted(tmp_path, "toys", **{key: value})
 
+    def test_a_file_of_token_ids_that_does_not_fit_is_said_before_anything_is_fitted(self, tmp_path: Path) -> None:
+        file = tmp_path / "ids.json"
+        file.write_text('{"wait": [[400]]}', encoding="utf-8")
+        with pytest.raises(UserError, match="token ids of this model"):
+            planted(tmp_path, "toys", **{"reasoning.vocabulary.token_ids": str(file)})
+
     def test_another_vocabulary_file_is_another_table(self, tmp_path: Path) -> None:
         file = tmp_path / "words.txt"
         tables = []

@@ -25,6 +25,8 @@ CLASSES = (
     (0.2, 0.05, "weakly_token_driven"),
 )
 SURVIVES = "context_dependent"
+# A survivor whose d may be this large for all that is known (95 % upper bound) has survived for want of texts.
+MEDIUM = 0.5
 
 
 def classify(effect: Effect) -> str:
@@ -32,6 +34,11 @@ def classify(effect: Effect) -> str:
     if np.isnan(effect.d):
         return CLASSES[0][2]
     return next((name for d, p, name in CLASSES if effect.d >= d and effect.p < p), SURVIVES)
+
+
+def undecided(effect: Effect) -> bool:
+    """Return whether a latent survives although its effect may be medium: too few texts to say."""
+    return classify(effect) == SURVIVES and effect.d + 1.96 * effect.se >= MEDIUM
 
 
 def strongest(plain_T: Array, injected_KT: Array) -> Effect:

@@ -51,6 +51,8 @@ class ReasoningTrack(Track):
     def train(self) -> Train:
         """Return activations of the train and validation splits, reading them at the first call."""
         if self._train is None:
+            # A vocabulary file that does not fit is said before anything is read or fitted.
+            _ = self._entries, self.keywords
             self._train = self.site.train()
         return self._train
 
@@ -96,20 +98,27 @@ class ReasoningTrack(Track):
         return Text.of(self.site.test.batches)
 
     @cached_property
+    def _entries(self) -> tuple[Entry, ...]:
+        return entries(self.options.vocabulary, self.site.model.tokenizer)
+
+    @cached_property
+    def _counts(self) -> Words:
+        """The vocabulary in the test split, before any word is dropped."""
+        return self._words(self._test, self._entries)
+
+    @cached_property
     def vocabularies(self) -> tuple[tuple[Entry, ...], ...]:
         """The vocabulary, its words that are too rare left out, and the random ones that match their frequencies."""
-        found = entries(self.options.vocabulary, self.site.model.tokenizer)
-        words = self._words(self._test, found)
-        kept = [i for i, count in enumerate(words.count_R) if count >= self.options.min_occurrences]
-        own, words = tuple(found[i] for i in kept), words.only(kept)
+        found, counts = self._entries, self._counts
+        kept = [i for i, count in enumerate(counts.count_R) if count >= self.options.min_occurrences]
+        own, words = tuple(found[i] for i in kept), counts.only(kept)
         seeds = [10 * self.options.seed + number for number in range(self.options.random_vocabularies)]
         return (own, *(tuple(random_entries(self._test, words, found, self._wordlike, seed)) for seed in seeds))
 
     @cached_property
     def dropped(self) -> dict[str, int]:
         """The words that are too rare in the test split, with their occurrences."""
-        words = self._words(self._test, entries(self.options.vocabulary, self.site.model.tokenizer))
-        counts = dict(zip(words.names, words.count_R, strict=True))
+        counts = dict(zip(self._counts.names, self._counts.count_R, strict=True))
         return {word: count for word, count in counts.items() if count < self.options.min_occurrences}
 
     @cached_property
