@@ -14,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.api import Dictionary
 from harness.metrics.contract import Array
 from harness.specs.reasoning import Injection, Strategy
 from harness.stats.effects import Effect, cohens_d
+from harness.tracks.codes import width
+from harness.tracks.sums import check_output
 
 # (least d, p below, class), in order; what fits none is context_dependent.
 CLASSES = (
@@ -72,6 +75,16 @@ def _injected(ids_T: list[int], chosen: list[int], strategy: Strategy, rng: np.r
     for token in chosen:
         ids_T.insert(int(rng.integers(1, len(ids_T) + 1)), token)
     return ids_T
+
+
+def peaks(method: Dictionary, x_BTD: Tensor, latent: int) -> NDArray[np.float64]:
+    """Return the largest folded code of a latent in each text, position 0 (the attention sink) left out."""
+    texts, length, size = x_BTD.shape
+    doc_N = torch.arange(texts, device=x_BTD.device).repeat_interleave(length - 1)
+    z_NF = method.encode(x_BTD[:, 1:].reshape(-1, size), doc_N)
+    check_output("encode", z_NF, (doc_N.shape[0], width(method)))
+    norm = float(method.directions()[latent].norm())
+    return largest(z_NF[:, latent].abs() * norm, doc_N, texts)
 
 
 def largest(value_N: Tensor, doc_N: Tensor, texts: int) -> NDArray[np.float64]:
