@@ -66,7 +66,7 @@ class Injection(_Strict):
     texts: Annotated[int, Field(ge=2)] = Field(
         default=48, description="plain texts; with 48 an effect of .41 has p = .05"
     )
-    length: Annotated[int, Field(ge=4)] = Field(default=32, description="tokens of each")
+    length: Annotated[int, Field(ge=4, le=256)] = Field(default=32, description="tokens of each")
     tokens: Count = Field(default=3, description="tokens injected into a text")
     top_tokens: Count = Field(default=10, description="drawn from this many with the largest mean activation")
     min_occurrences: Count = Field(default=5, description="occurrences a top token needs in the validation split")
