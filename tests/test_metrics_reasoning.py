@@ -153,9 +153,10 @@ class TestMetrics:
         constant = {**only, "rr_all": only["n"][:, None]}
         assert float(get_metric("rs_ratio").value(constant, np.ones(2))) == pytest.approx(1)
 
-    def test_topk_leaves_out_a_latent_that_leads_no_prompt(self) -> None:
-        p = {"n": np.ones(2), "rk_sum": np.array([[2.0, 0], [4, 0]]), "rk_count": np.array([[1.0, 0], [1, 0]])}
-        assert float(get_metric("rs_topk").value(p, np.ones(2))) == pytest.approx(3)
+    def test_topk_is_the_mean_over_pairs_of_latent_and_prompt(self) -> None:
+        counts = np.array([[1.0, 0, 1], [1, 0, 0]])
+        p = {"n": np.ones(2), "rk_sum": np.array([[2.0, 0, 9], [4, 0, 0]]), "rk_count": counts}
+        assert float(get_metric("rs_topk").value(p, np.ones(2))) == pytest.approx((2 + 4 + 9) / 3)
 
     def test_pass_and_survive(self) -> None:
         p = {"n": np.ones(2), "passed": np.array([1.0, 0, 1, 1])}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from running import PLUGINS, record_of, run, values
 
@@ -15,6 +17,8 @@ from harness.run.engine import Outcome
 from harness.specs.library import Library
 from harness.specs.resolve import Overrides, resolve
 from harness.store.records import BrokenRecordError, StoredRecord, load_record
+from harness.tracks import reasoning
+from harness.tracks.injection import inject
 
 pytestmark = pytest.mark.usefixtures("cache")
 THINKS, DECOY, MARKER, ALWAYS = range(4)
@@ -154,6 +158,27 @@ class TestRunning:
         ]
         assert found[0] == pytest.approx(found[1], rel=1e-5)
 
+    def test_a_run_that_was_interrupted_while_injecting_ends_with_the_same_numbers(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = []
+
+        def interrupted(*given: Any) -> Any:
+            calls.append(given)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return inject(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reasoning, "inject", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                planted(tmp_path / "torn", **QUICK)
+        torn = planted(tmp_path / "torn", **QUICK).records[0]
+        whole = planted(tmp_path / "whole", **QUICK).records[0]
+        assert values(torn.record) == values(whole.record)
+        for name, column in whole.latents().items():
+            np.testing.assert_array_equal(torn.latents()[name], column, err_msg=name)
+
     def test_methods_that_go_wrong_fail_their_own_cell(self, tmp_path: Path) -> None:
         outcome = planted(tmp_path, "toy_nan,toy_shape,toy_raise,planted_latents", **QUICK)
         status = {stored.record.method.name.split("-")[0]: stored.record.status for stored in outcome.records}
@@ -179,6 +204,12 @@ class TestTask:
     ) -> None:
         with pytest.raises(UserError, match=says):
             planted(tmp_path, "toys", **{key: value})
+
+    def test_a_file_of_token_ids_that_does_not_fit_is_said_before_anything_is_fitted(self, tmp_path: Path) -> None:
+        file = tmp_path / "ids.json"
+        file.write_text('{"wait": [[400]]}', encoding="utf-8")
+        with pytest.raises(UserError, match="token ids of this model"):
+            planted(tmp_path, "toys", **{"reasoning.vocabulary.token_ids": str(file)})
 
     def test_another_vocabulary_file_is_another_table(self, tmp_path: Path) -> None:
         file = tmp_path / "words.txt"

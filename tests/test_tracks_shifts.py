@@ -23,7 +23,7 @@ from harness.metrics.reasoning import reason_scores
 from harness.specs.reasoning import Injection, Vocabulary
 from harness.tracks import codes as codes_module
 from harness.tracks.codes import Codes, folded
-from harness.tracks.injection import CLASSES, SURVIVES, classify, inject, largest, strongest
+from harness.tracks.injection import CLASSES, SURVIVES, classify, inject, largest, strongest, undecided
 from harness.tracks.marks import Text, Words, random_entries
 from harness.tracks.scoring import Firings, keyword_ratio, per_cluster, prompt_leads, reasoned, top_tokens
 from harness.tracks.shifts import null_scores, window_sums
@@ -346,6 +346,13 @@ class TestInjection:
         assert classify(strongest(np.arange(9.0), np.arange(9.0)[None] - 30)) == SURVIVES
         assert classify(strongest(np.zeros(9), np.ones((1, 9)))) == CLASSES[0][2]
         assert classify(strongest(np.zeros(9), np.zeros((1, 9)))) == SURVIVES
+
+    def test_a_survivor_for_want_of_texts_is_told(self) -> None:
+        plain = np.random.default_rng(0).normal(size=400)
+        few, many = strongest(plain[:6], plain[None, 6:12]), strongest(plain[:200], plain[None, 200:])
+        assert classify(few) == classify(many) == SURVIVES
+        assert (undecided(few), undecided(many)) == (True, False)
+        assert not undecided(strongest(plain, plain[None] + 2))
 
     def test_largest(self) -> None:
         assert largest(torch.tensor([1.0, 3, 2, 0, 0]), torch.tensor([0, 0, 1, 1, 2]), 3).tolist() == [3, 2, 0]

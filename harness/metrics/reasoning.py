@@ -141,12 +141,12 @@ def rs_ratio(parts: Parts, w: Array) -> Array:
 def rs_topk(parts: Parts, w: Array) -> Array:
     """Mean ratio of a prompt's keyword activation to its overall activation, over the prompts a latent leads.
 
-    Latents are those best at it on the validation split; prompts in which a latent is not among the top k say nothing
-    about it. ``w [..., C] -> [...]``. Not computable where no selected latent is among the top k of any prompt.
+    Latents are those best at it on the validation split. The mean is over all pairs of a latent and a prompt that it
+    leads, so a latent that leads one prompt counts little. ``w [..., C] -> [...]``. Not computable where no selected
+    latent is among the top k of any prompt.
     """
-    total, count = _over(w, parts["rk_sum"]), _over(w, parts["rk_count"])
-    latents = (count > 0).sum(-1)
-    return ratio(share(total, count).sum(-1), latents, "no selected latent is among the top latents of any prompt")
+    total, count = _over(w, parts["rk_sum"]).sum(-1), _over(w, parts["rk_count"]).sum(-1)
+    return ratio(total, count, "no selected latent is among the top latents of any prompt")
 
 
 def _same(w: Array, value: float) -> Array:
@@ -160,11 +160,11 @@ def _same(w: Array, value: float) -> Array:
     needs=("passed",),
     tracks=REASONING,
     source="ours: circular shifts within documents; studentised step-down max-T (Westfall and Young 1993)",
-    null="a random code: 0 in 95 % of draws",
+    null="codes that ignore the words: 0 in 95 % of data sets, at a family-wise error of 5 %",
     interval="seeds",
 )
 def rs_pass(parts: Parts, w: Array) -> Array:
-    """Latents whose ReasonScore exceeds what shifted windows give, family-wise error 5 % over all latents.
+    """Latents whose ReasonScore exceeds what shifted windows give, at the task's family-wise error over all latents.
 
     Says that a latent is aligned with the words, not that it reasons: a token detector passes. ``w [..., C] -> [...]``,
     constant.

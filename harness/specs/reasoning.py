@@ -60,8 +60,10 @@ class Injection(Strict):
     """Falsification by token injection (arXiv 2601.05679): a latent's top tokens put into text that does not reason."""
 
     latents: Count = Field(default=20, description="how many latents are tested: the best on the validation split")
-    texts: Annotated[int, Field(ge=2)] = Field(default=30, description="plain texts")
-    length: Annotated[int, Field(ge=4)] = Field(default=32, description="tokens of each")
+    texts: Annotated[int, Field(ge=2)] = Field(
+        default=48, description="plain texts; with 48 an effect of .41 has p = .05"
+    )
+    length: Annotated[int, Field(ge=4, le=256)] = Field(default=32, description="tokens of each")
     tokens: Count = Field(default=3, description="tokens injected into a text")
     top_tokens: Count = Field(default=10, description="drawn from this many with the largest mean activation")
     min_occurrences: Count = Field(default=5, description="occurrences a top token needs in the validation split")

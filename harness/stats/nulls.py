@@ -44,7 +44,7 @@ def against_null(observed_F: Array, null_SF: NDArray[np.floating], eligible_F: N
         eligible_F: bool ``[F]``.
     """
     draws = null_SF.shape[0]
-    mean_F, sd_F = null_SF.mean(0, dtype=np.float64), null_SF.std(0, dtype=np.float64)
+    mean_F, sd_F = _moments(null_SF)
     tested = np.flatnonzero(eligible_F & (sd_F > 1e-9 * np.abs(mean_F)))
     z, p, q, p_max = (np.full(observed_F.shape, np.nan) for _ in range(4))
     if tested.size == 0:
@@ -63,3 +63,11 @@ def against_null(observed_F: Array, null_SF: NDArray[np.floating], eligible_F: N
     p_max[order] = np.maximum.accumulate((1 + largest) / (1 + draws))
     q[order] = benjamini_hochberg(p[order])
     return Tested(z, p, q, p_max)
+
+
+def _moments(null_SF: NDArray[np.floating]) -> tuple[Array, Array]:
+    """Return mean and standard deviation of every column in float64, without a float64 copy of the whole."""
+    mean_F = null_SF.mean(0, dtype=np.float64)
+    blocks = range(0, null_SF.shape[0], _CHUNK)
+    square_F = sum(((null_SF[start : start + _CHUNK] - mean_F) ** 2).sum(0) for start in blocks)
+    return mean_F, np.sqrt(square_F / null_SF.shape[0])

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from harness.tracks.sums import Contribution
+from harness.api import Dictionary
+from harness.tracks.sums import Contribution, check_output, whole_documents
 
 # Entries held at once: 12 bytes each.
 ENTRIES = 2**23
@@ -27,6 +28,22 @@ def folded(z_NF: Tensor, norm_F: Tensor) -> Contribution:
         "indices": column_E.to(torch.int32).cpu().numpy(),
         "data": value_NF[row_E, column_E].float().cpu().numpy(),
     }
+
+
+def encoded(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Contribution:
+    """Encode whole documents, few at a time, and return the folded codes; raises ``CellError`` on a wrong output."""
+    norm_F = method.directions().norm(dim=1).to(x_ND.device)
+    pieces = []
+    for rows in whole_documents(doc_N, norm_F.shape[0]):
+        z_NF = method.encode(x_ND[rows], doc_N[rows])
+        check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
+        pieces.append(folded(z_NF, norm_F))
+    return stacked(pieces)
+
+
+def width(method: Dictionary) -> int:
+    """Return how many latents a dictionary has."""
+    return int(method.directions().shape[0])
 
 
 def stacked(pieces: Sequence[Contribution]) -> Contribution:

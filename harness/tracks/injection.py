@@ -14,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.api import Dictionary
 from harness.metrics.contract import Array
 from harness.specs.reasoning import Injection, Strategy
 from harness.stats.effects import Effect, cohens_d
+from harness.tracks.codes import width
+from harness.tracks.sums import check_output
 
 # (least d, p below, class), in order; what fits none is context_dependent.
 CLASSES = (
@@ -25,6 +28,8 @@ CLASSES = (
     (0.2, 0.05, "weakly_token_driven"),
 )
 SURVIVES = "context_dependent"
+# A survivor whose d may be this large for all that is known (95 % upper bound) has survived for want of texts.
+MEDIUM = 0.5
 
 
 def classify(effect: Effect) -> str:
@@ -32,6 +37,11 @@ def classify(effect: Effect) -> str:
     if np.isnan(effect.d):
         return CLASSES[0][2]
     return next((name for d, p, name in CLASSES if effect.d >= d and effect.p < p), SURVIVES)
+
+
+def undecided(effect: Effect) -> bool:
+    """Return whether a latent survives although its effect may be medium: too few texts to say."""
+    return classify(effect) == SURVIVES and effect.d + 1.96 * effect.se >= MEDIUM
 
 
 def strongest(plain_T: Array, injected_KT: Array) -> Effect:
@@ -65,6 +75,16 @@ def _injected(ids_T: list[int], chosen: list[int], strategy: Strategy, rng: np.r
     for token in chosen:
         ids_T.insert(int(rng.integers(1, len(ids_T) + 1)), token)
     return ids_T
+
+
+def peaks(method: Dictionary, x_BTD: Tensor, latent: int) -> NDArray[np.float64]:
+    """Return the largest folded code of a latent in each text, position 0 (the attention sink) left out."""
+    texts, length, size = x_BTD.shape
+    doc_N = torch.arange(texts, device=x_BTD.device).repeat_interleave(length - 1)
+    z_NF = method.encode(x_BTD[:, 1:].reshape(-1, size), doc_N)
+    check_output("encode", z_NF, (doc_N.shape[0], width(method)))
+    norm = float(method.directions()[latent].norm())
+    return largest(z_NF[:, latent].abs() * norm, doc_N, texts)
 
 
 def largest(value_N: Tensor, doc_N: Tensor, texts: int) -> NDArray[np.float64]:

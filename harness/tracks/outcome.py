@@ -23,6 +23,7 @@ latents, ``R`` words that were kept, ``T`` top tokens. NaN (or an empty text) st
 ``rs_topk``            float32   mean over prompts that it leads, where there are ``min_prompts``
 ``rs_topk_prompts``    int64     prompts that it leads
 ``injection_d``        float32   Cohen's d of injected against plain texts; NaN where it was not tested
+``injection_se``       float32   standard error of d
 ``injection_p``        float32   p-value of the difference
 ``injection_class``    text      a class of ``harness.tracks.injection``; empty where it was not tested
 ``top_token_ids``      [F, T]    tokens with the largest mean folded code, int64, -1 where there are fewer
@@ -47,7 +48,7 @@ from harness.specs.reasoning import Reasoning
 from harness.stats.effects import Effect
 from harness.stats.nulls import Tested, against_null
 from harness.tracks.contract import Measured
-from harness.tracks.injection import SURVIVES, classify, strongest
+from harness.tracks.injection import SURVIVES, classify, strongest, undecided
 from harness.tracks.marks import Ints
 from harness.tracks.scoring import (
     Firings,
@@ -174,6 +175,7 @@ class _Outcome:
             "passed_selected": passed_F[self.chosen.score[0]].sum(),
             "injected": len(effects),
             **{f"injected_{name}": count for name, count in classes.items()},
+            "injected_undecided": sum(undecided(effect) for effect in effects.values()),
             **{f"occurrences of {w}": n for w, n in zip(self.words.names, self.words.count_R, strict=True)},
         }
         return {name: float(value) for name, value in found.items()}
@@ -246,10 +248,11 @@ def _verdicts(effects: dict[int, Effect], passed_F: NDArray[np.bool_]) -> dict[s
 
 
 def _injection_columns(effects: dict[int, Effect], latents: int) -> dict[str, NDArray[Any]]:
-    d, p = np.full(latents, np.nan, np.float32), np.full(latents, np.nan, np.float32)
-    kind = np.full(latents, "", dtype="U24")
     held: Ints = np.array(list(effects), dtype=np.int64)
-    d[held] = [effect.d for effect in effects.values()]
-    p[held] = [effect.p for effect in effects.values()]
-    kind[held] = [classify(effect) for effect in effects.values()]
-    return {"injection_d": d, "injection_p": p, "injection_class": kind}
+    columns: dict[str, NDArray[Any]] = {}
+    for name in ("d", "se", "p"):
+        columns[f"injection_{name}"] = np.full(latents, np.nan, np.float32)
+        columns[f"injection_{name}"][held] = [getattr(effect, name) for effect in effects.values()]
+    columns["injection_class"] = np.full(latents, "", dtype="U24")
+    columns["injection_class"][held] = [classify(effect) for effect in effects.values()]
+    return columns

@@ -18,21 +18,21 @@ from torch import Tensor
 from harness.api import Dictionary, Method, Setting, Train
 from harness.data.planted import plain_texts
 from harness.data.tokens import TokenBatch
-from harness.data.vocabulary import Entry, entries, surface_forms, tokenized
 from harness.errors import CellError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.reasoning import Reasoning
 from harness.specs.record import DataPart, ModelPart
-from harness.tracks.codes import Codes, folded, stacked
+from harness.tracks.codes import Codes, encoded, width
 from harness.tracks.contract import Group, Measured, Resources, Track
-from harness.tracks.injection import inject, largest
-from harness.tracks.marks import Ints, Text, Words, random_entries
+from harness.tracks.injection import inject, peaks
+from harness.tracks.lexicon import Lexicon
+from harness.tracks.marks import Text
 from harness.tracks.outcome import outcome
-from harness.tracks.selection import Selection, Split, select
+from harness.tracks.selection import Selection, select
 from harness.tracks.site import Site
-from harness.tracks.sums import Contribution, check_output, whole_documents
+from harness.tracks.sums import Contribution
 
 # Sentences of a plain text: more tokens than any length that is asked for, under any tokenizer.
 _SENTENCES = 40
@@ -51,6 +51,8 @@ class ReasoningTrack(Track):
     def train(self) -> Train:
         """Return activations of the train and validation splits, reading them at the first call."""
         if self._train is None:
+            # A vocabulary file that does not fit is said before anything is read or fitted.
+            _ = self.lexicon
             self._train = self.site.train()
         return self._train
 
@@ -87,59 +89,22 @@ class ReasoningTrack(Track):
         batch = self.site.mask(batch, x_BTD)
         x_ND, doc_N = x_BTD[batch.keep_BT].float(), piece_ids(batch).to(x_BTD.device)
         keep = batch.keep_BT.numpy()
-        return lambda _name, method: {**_codes(method, x_ND, doc_N), "keep": keep, "latents": _latents(method)}
-
-    # What is known of the words before any code is: it depends on the tokens alone.
+        return lambda _name, method: {**encoded(method, x_ND, doc_N), "keep": keep, "latents": np.array(width(method))}
 
     @cached_property
-    def _test(self) -> Text:
-        return Text.of(self.site.test.batches)
-
-    @cached_property
-    def vocabularies(self) -> tuple[tuple[Entry, ...], ...]:
-        """The vocabulary, its words that are too rare left out, and the random ones that match their frequencies."""
-        found = entries(self.options.vocabulary, self.site.model.tokenizer)
-        words = self._words(self._test, found)
-        kept = [i for i, count in enumerate(words.count_R) if count >= self.options.min_occurrences]
-        own, words = tuple(found[i] for i in kept), words.only(kept)
-        seeds = [10 * self.options.seed + number for number in range(self.options.random_vocabularies)]
-        return (own, *(tuple(random_entries(self._test, words, found, self._wordlike, seed)) for seed in seeds))
-
-    @cached_property
-    def dropped(self) -> dict[str, int]:
-        """The words that are too rare in the test split, with their occurrences."""
-        words = self._words(self._test, entries(self.options.vocabulary, self.site.model.tokenizer))
-        counts = dict(zip(words.names, words.count_R, strict=True))
-        return {word: count for word, count in counts.items() if count < self.options.min_occurrences}
-
-    @cached_property
-    def keywords(self) -> Entry:
-        """The keywords of ``rs_ratio`` and ``rs_topk`` as one entry."""
-        forms = dict.fromkeys(form for word in self.options.keywords for form in surface_forms(word))
-        return tokenized("keywords", list(forms), self.site.model.tokenizer)
-
-    def _words(self, text: Text, found: Sequence[Entry]) -> Words:
-        return text.words(found, *self.options.window)
-
-    def _wordlike(self, id_: int) -> bool:
-        return str(self.site.model.tokenizer.decode([id_])).strip().isalpha()
-
-    def split(self, text: Text, codes: Codes) -> Split:
-        """Return a split with its words found."""
-        words = tuple(self._words(text, vocabulary) for vocabulary in self.vocabularies)
-        return Split(text, codes, words, text.words([self.keywords], 0, 0).position_R[0])
-
-    # Selection on the validation split.
+    def lexicon(self) -> Lexicon:
+        """The words in the test split, under the mask but before outliers leave it."""
+        return Lexicon(self.options, self.site.model.tokenizer, Text.of(self.site.test.batches))
 
     def _selection(self, name: str, method: Dictionary) -> Selection:
         if name not in self._selected:
-            if not self.vocabularies[0]:
+            if not self.lexicon.vocabularies[0]:
                 self._selected[name] = Selection.nothing(self.options)
             else:
-                pieces = [_codes(method, x, doc) for x, doc in self._val_rows()]
-                codes = Codes(pieces, int(_latents(method)))
-                share = self._val.ids_N.size / self._test.ids_N.size
-                self._selected[name] = select(self.split(self._val, codes), self.options, min(share, 1.0))
+                pieces = [encoded(method, x, doc) for x, doc in self._val_rows()]
+                codes = Codes(pieces, width(method))
+                share = self._val.ids_N.size / self.lexicon.test.ids_N.size
+                self._selected[name] = select(self.lexicon.split(self._val, codes), self.options, min(share, 1.0))
         return self._selected[name]
 
     def _val_rows(self) -> list[tuple[Tensor, Tensor]]:
@@ -154,8 +119,6 @@ class ReasoningTrack(Track):
         inside_N = torch.cat([self.site.inside(x_ND) for x_ND, _ in self.site.val_all.documents(8192)])
         pieces = torch.split(inside_N, [int(batch.keep_BT.sum()) for batch in batches])
         return Text.of([_kept(batch, piece_N) for batch, piece_N in zip(batches, pieces, strict=True)])
-
-    # Falsification.
 
     @cached_property
     def _plain_ids(self) -> Tensor:
@@ -182,8 +145,8 @@ class ReasoningTrack(Track):
         for number, strategy in enumerate(plan.strategies):
             seed = (self.options.seed, 3, rank, number)
             ids_BT = inject(self._plain_ids, tokens, strategy, plan, seed)
-            injected.append(_peaks(method, self._read(ids_BT), latent))
-        plain = _peaks(method, plain_BTD, latent)
+            injected.append(peaks(method, self._read(ids_BT), latent))
+        plain = peaks(method, plain_BTD, latent)
         return {"latent": np.array(latent), "plain": plain, "injected": np.stack(injected)}
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
@@ -194,7 +157,7 @@ class ReasoningTrack(Track):
         codes = Codes(_Head(contributions, tests), int(first["latents"]))
         chosen = Selection.of(contributions[tests])
         injected = [contributions[i] for i in range(tests + 1, len(contributions))]
-        test = self.split(Text.of(batches), codes)
+        test = self.lexicon.split(Text.of(batches), codes)
         tokenizer = self.site.model.tokenizer
         return outcome(
             test, chosen, injected, self.options, self.site.test.clusters, tokenizer.decode, self.resources.progress
@@ -203,8 +166,8 @@ class ReasoningTrack(Track):
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say what fell short, which words were dropped, and whether a contestant's L0 missed its target."""
         notes = list(self.site.notes())
-        if self.dropped:
-            rare = ", ".join(f"{word} ({count})" for word, count in self.dropped.items())
+        if self.lexicon.dropped:
+            rare = ", ".join(f"{word} ({count})" for word, count in self.lexicon.dropped.items())
             notes.append(f"words left out, fewer than {self.options.min_occurrences} occurrences: {rare}")
         target, l0 = self.task.budget.l0, parts["l0"].sum() / parts["n"].sum()
         if contestant and target and abs(l0 - target) > 0.05 * target:
@@ -253,30 +216,6 @@ def _each(
         except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
             results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
     return results
-
-
-def _latents(method: Dictionary) -> Ints:
-    return np.array(method.directions().shape[0])
-
-
-def _codes(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Contribution:
-    norm_F = method.directions().norm(dim=1).to(x_ND.device)
-    pieces = []
-    for rows in whole_documents(doc_N, norm_F.shape[0]):
-        z_NF = method.encode(x_ND[rows], doc_N[rows])
-        check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
-        pieces.append(folded(z_NF, norm_F))
-    return stacked(pieces)
-
-
-def _peaks(method: Dictionary, x_BTD: Tensor, latent: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the largest folded code of a latent in each text, position 0 (the attention sink) left out."""
-    texts, length, width = x_BTD.shape
-    doc_N = torch.arange(texts, device=x_BTD.device).repeat_interleave(length - 1)
-    z_NF = method.encode(x_BTD[:, 1:].reshape(-1, width), doc_N)
-    check_output("encode", z_NF, (doc_N.shape[0], int(_latents(method))))
-    norm = float(method.directions()[latent].norm())
-    return largest(z_NF[:, latent].abs() * norm, doc_N, texts)
 
 
 def _kept(batch: TokenBatch, inside_N: Tensor) -> TokenBatch:
