@@ -48,6 +48,7 @@ def toy(name: str) -> tuple[Autoencoder, Tensor]:
     """A dictionary of 6 latents on 4 dimensions in float64, away from every kink."""
     method = build(name, Setting(4, 6, 2, 0))
     assert isinstance(method, Autoencoder)
+    method.spread = 1.0
     generator = torch.Generator().manual_seed(1)
     x_ND = torch.randn(8, 4, generator=generator, dtype=torch.float64)
     method.begin(Train(ArrayActivations(x_ND), ArrayActivations(x_ND), 1, torch.device("cpu")))
@@ -87,7 +88,7 @@ def theta_gradient(method: Any, x_ND: Tensor) -> Tensor:
         for n, f in ((n, f) for n in range(len(x_ND)) for f in range(6)):
             if abs(pre_NF[n, f] - theta_F[f]) < width / 2:
                 dvalue = 2 * error_ND[n] @ method.W_dec[f] / len(x_ND)
-                dtheta = -theta_F[f] / width * dvalue - 0.7 / len(x_ND) / width
+                dtheta = -theta_F[f] / width * dvalue - (0.7 - method.free) / len(x_ND) / width
                 gradient_F[f] += dtheta * theta_F[f] * method.params.speed
     return gradient_F
 
