@@ -25,7 +25,7 @@ LARGEST_RISE = 1.25
 
 
 class JumpReLU(Autoencoder):
-    """``f = pi 1[pi > theta]``, ``theta = exp(log_theta)``; squared error plus ``lambda * L0``."""
+    """``f = pi 1[pi > theta]``, ``theta = exp(speed * log_theta)``; squared error plus ``lambda * L0``."""
 
     @dataclass(frozen=True)
     class Params:
@@ -70,7 +70,7 @@ class JumpReLU(Autoencoder):
         theta_F = self.theta_F()
         # thresholds go into the bias, so that one number selects; entries just below them carry a gradient too
         shifted = Encoder(self.W_enc, self.b_enc - theta_F.detach(), self.b_dec)
-        code = self.coder(shifted, x_BD, -self.bandwidth / 2)
+        code = self.coder(shifted, x_BD, -self.bandwidth / 2, self._scratch)
         value, on = jump(code.pre, code.per_entry(theta_F), self.bandwidth)
         l0 = on.sum() / len(x_BD)
         # below zero where the reconstruction alone asks for fewer latents than the target
