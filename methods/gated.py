@@ -53,7 +53,7 @@ class Gated(Autoencoder):
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error, penalty, and squared error of the auxiliary reconstruction."""
-        code = self.coder(self.encoder(), x_BD, 0.0)
+        code = self.coder(self.encoder(), x_BD, 0.0, self._scratch)
         gate = code.pre.relu()
         # taking the gate's bias out takes its gradient out too
         project = code.pre - code.per_entry(self.b_enc)

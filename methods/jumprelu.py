@@ -21,10 +21,11 @@ from harness.training.rules import UnitRows
 from harness.training.threshold import calibrate, checked
 
 SMALLEST_FACTOR = 1e-6
+LARGEST_RISE = 1.25
 
 
 class JumpReLU(Autoencoder):
-    """``f = pi 1[pi > theta]``, ``theta = exp(log_theta)``; squared error plus ``lambda * L0``."""
+    """``f = pi 1[pi > theta]``, ``theta = exp(speed * log_theta)``; squared error plus ``lambda * L0``."""
 
     @dataclass(frozen=True)
     class Params:
@@ -51,8 +52,9 @@ class JumpReLU(Autoencoder):
         theta = calibrate(self.pre_activation_chunks(train.val), self.setting.l0, len(train.val), SMALLEST_FACTOR)
         self.log_theta.fill_(theta).log_().div_(self.params.speed)
         self.bandwidth = self.params.bandwidth * theta
-        spread = self.spread**2  # a price of a latent, in units of squared error
-        self.control = L0Controller(self.params.control, self.setting.l0, spread, self.l0_on(train.val))
+        variance = self.spread**2  # lambda is the price of a latent, in units of squared error
+        self.free = self.params.control.start * variance
+        self.control = L0Controller(self.params.control, self.setting.l0, variance, self.l0_on(train.val))
         return (UnitRows(self.W_dec),)
 
     def code(self, pre_NF: Tensor) -> Tensor:
@@ -68,16 +70,22 @@ class JumpReLU(Autoencoder):
         theta_F = self.theta_F()
         # thresholds go into the bias, so that one number selects; entries just below them carry a gradient too
         shifted = Encoder(self.W_enc, self.b_enc - theta_F.detach(), self.b_dec)
-        code = self.coder(shifted, x_BD, -self.bandwidth / 2)
+        code = self.coder(shifted, x_BD, -self.bandwidth / 2, self._scratch)
         value, on = jump(code.pre, code.per_entry(theta_F), self.bandwidth)
         l0 = on.sum() / len(x_BD)
-        coefficient = self.control(float(l0.detach()), moment)
-        return squared_error(x_BD, code.decode(value, self.W_dec, self.b_dec)) + coefficient * l0
+        # below zero where the reconstruction alone asks for fewer latents than the target
+        price = self.control(float(l0.detach()), moment) - self.free
+        return squared_error(x_BD, code.decode(value, self.W_dec, self.b_dec)) + price * l0
 
     def finish(self, train: Train) -> None:
-        """Scale all thresholds by what little is missing to the target L0 on ``val``."""
+        """Scale all thresholds by what little is missing to the target L0 on ``val``.
+
+        L0 is raised by a quarter at most: where the reconstruction wants far fewer latents than the target, entries far
+        below their thresholds would be let in, each with a large value that means nothing.
+        """
         reached = self.measure(train.val)["val_l0"]
-        factor = calibrate(self._ratios(train.val), self.setting.l0, len(train.val), SMALLEST_FACTOR)
+        wanted = min(self.setting.l0, math.ceil(reached * LARGEST_RISE))
+        factor = calibrate(self._ratios(train.val), wanted, len(train.val), SMALLEST_FACTOR)
         self.log_theta.add_(math.log(factor) / self.params.speed)
         self.found |= self.control.summary() | {"l0_before_factor": reached, "factor": factor}
         self.found |= {"bandwidth": self.bandwidth, "median_threshold": float(self.theta_F().median())}

@@ -46,7 +46,7 @@ class ReLUL1(Autoencoder):
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error plus penalty."""
-        code = self.coder(self.encoder(), x_BD, 0.0)
+        code = self.coder(self.encoder(), x_BD, 0.0, self._scratch)
         value = code.pre.relu()
         norm_F: Tensor = vector_norm(self.W_dec, dim=1)
         penalty = (code.sums(value) * norm_F).sum() / len(x_BD)

@@ -48,6 +48,7 @@ def toy(name: str) -> tuple[Autoencoder, Tensor]:
     """A dictionary of 6 latents on 4 dimensions in float64, away from every kink."""
     method = build(name, Setting(4, 6, 2, 0))
     assert isinstance(method, Autoencoder)
+    method.spread = 1.0
     generator = torch.Generator().manual_seed(1)
     x_ND = torch.randn(8, 4, generator=generator, dtype=torch.float64)
     method.begin(Train(ArrayActivations(x_ND), ArrayActivations(x_ND), 1, torch.device("cpu")))
@@ -87,7 +88,7 @@ def theta_gradient(method: Any, x_ND: Tensor) -> Tensor:
         for n, f in ((n, f) for n in range(len(x_ND)) for f in range(6)):
             if abs(pre_NF[n, f] - theta_F[f]) < width / 2:
                 dvalue = 2 * error_ND[n] @ method.W_dec[f] / len(x_ND)
-                dtheta = -theta_F[f] / width * dvalue - 0.7 / len(x_ND) / width
+                dtheta = -theta_F[f] / width * dvalue - (0.7 - method.free) / len(x_ND) / width
                 gradient_F[f] += dtheta * theta_F[f] * method.params.speed
     return gradient_F
 
@@ -242,9 +243,20 @@ def test_topk_has_exactly_k_active_where_enough_are_positive() -> None:
     assert (method.code(-torch.rand(20, 48)) == 0).all()
 
 
-def test_batchtopk_refuses_to_encode_without_threshold() -> None:
+@pytest.mark.parametrize("name", ["batchtopk", "matryoshka", "jumprelu"])
+def test_refuses_to_encode_without_threshold(name: str) -> None:
     with pytest.raises(CellError, match="threshold is not set"):
-        codes(build("batchtopk", SETTING), torch.zeros(1, 16))
+        codes(build(name, SETTING), torch.zeros(1, 16))
+
+
+def test_jumprelu_does_not_force_an_l0_the_data_do_not_want() -> None:
+    """Rows of one direction each: a second active latent has nothing to add."""
+    generator = torch.Generator().manual_seed(0)
+    row_GD = torch.nn.functional.normalize(torch.randn(8, 16, generator=generator), dim=1)
+    x_ND = row_GD[torch.randint(8, (2048,), generator=generator)] * (1 + torch.rand(2048, 1, generator=generator))
+    method = fitted("jumprelu", x_ND, replace(SETTING, l0=16), 8)
+    assert method.summary()["val_l0"] <= 1.25 * method.summary()["l0_before_factor"] + 1
+    assert fvu(method, x_ND) < 0.1
 
 
 def test_topk_rows_stay_at_norm_1_and_relu_rows_are_free() -> None:

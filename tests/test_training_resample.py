@@ -103,7 +103,7 @@ def test_probability_is_proportional_to_squared_loss() -> None:
 
 def silent_latents(name: str, **resample: float) -> tuple[int, Dictionary]:
     """Fit a dictionary half of whose latents start where nothing reaches them."""
-    method = build(name, Setting(16, 64, 4, 0), resample=resample, optim={"batch": 64})
+    method = build(name, Setting(16, 64, 8, 0), resample=resample, optim={"batch": 64})
     with torch.no_grad():
         method.b_enc[32:] = -100.0
     x_ND = superposed(2048, 16)
@@ -115,7 +115,8 @@ def silent_latents(name: str, **resample: float) -> tuple[int, Dictionary]:
 def test_a_fit_renews_its_dead_latents(name: str) -> None:
     silent, method = silent_latents(name)
     assert method.summary()["renewed"] >= 32
+    assert (method.b_enc > -50).all()
     left, method = silent_latents(name, until=0.0)
     assert method.summary()["renewed"] == 0
     assert left >= 32
-    assert silent < 0.6 * left  # some are renewed and die again
+    assert silent < left  # some that return die again: the penalty that reaches this L0 is strong

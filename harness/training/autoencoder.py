@@ -23,7 +23,7 @@ from harness.training.kernel import Encoder, Scratch, decode, encode
 from harness.training.loop import Moment, Optim, Rule, descend, steps_of, stream
 
 SAMPLE_ROWS = 4096
-L0_ROWS = 8192
+L0_ROWS = 2048
 CHUNK_ROWS = 2048
 
 

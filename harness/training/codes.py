@@ -78,19 +78,18 @@ class Whole(Code):
 
 
 class Coder:
-    """Chooses the form of each batch's code by how many entries the batch before it had."""
+    """Chooses the form of each batch's code by how many entries the last one had; a GPU always takes matrices."""
 
     def __init__(self) -> None:
-        self.scratch = Scratch()
         self.share = 1.0
 
-    def __call__(self, weights: Encoder, x_ND: Tensor, bound: float) -> Code:
+    def __call__(self, weights: Encoder, x_ND: Tensor, bound: float, scratch: Scratch) -> Code:
         """Return the code of a batch whose active entries lie above ``bound``; not differentiable in ``x_ND``."""
-        if self.share > DENSE_SHARE:
+        if x_ND.is_cuda or self.share > DENSE_SHARE:
             pre_NF: Tensor = _EncodeWhole.apply(*weights, x_ND)  # type: ignore[no-untyped-call]
             self.share = float((pre_NF.detach() > bound).sum()) / pre_NF.numel()
             return Whole(pre_NF)
-        active, pre_E = encode(weights, x_ND, lambda pre_NF: above(pre_NF, bound), self.scratch)
+        active, pre_E = encode(weights, x_ND, lambda pre_NF: above(pre_NF, bound), scratch)
         self.share = active.entries / (active.rows * active.latents)
         return Listed(active, pre_E)
 

@@ -38,7 +38,7 @@ class Penalised(Autoencoder):
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error plus penalty."""
-        code = self.coder(self.encoder(), x_BD, 0.0)
+        code = self.coder(self.encoder(), x_BD, 0.0, self._scratch)
         value = code.pre.relu()
         sum_F = code.sums(value)
         loss_B = (x_BD - code.decode(value, self.W_dec, self.b_dec)).square().sum(1)
