@@ -253,9 +253,16 @@ def test_a_model_is_for_the_tasks_that_run_one(capsys: pytest.CaptureFixture[str
     answer = call(capsys, "eval", *words, "--plan", "--layers", "0,1", "--json", "--output-path", str(tmp_path))
     groups = json.loads(answer.out)["groups"]
     assert [(g["task"], g["model"], g["layer"]) for g in groups] == [
-        ("toy_world", "none", "none"), ("toy_task", "tiny-random", 0), ("toy_task", "tiny-random", 1)
+        ("toy_world", None, None), ("toy_task", "tiny-random", 0), ("toy_task", "tiny-random", 1)
     ]  # fmt: skip
     assert (groups[0]["train tokens"], groups[0]["new disk, MB"]) == (4000, 0)
+
+
+def test_the_listing_says_that_no_model_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = call(capsys, "list", "tasks").out.splitlines()
+    assert [line.split("\t")[:3] for line in lines if line.startswith("world_")] == [
+        [name, "world", "none"] for name in ("world_hierarchy", "world_shared_unique", "world_small")
+    ]
 
 
 @pytest.mark.usefixtures("cache")
