@@ -210,6 +210,9 @@ class Dictionary(nn.Module, Method):
     """
 
     kind: ClassVar[str] = "dictionary"
+    shared: int = 0
+    """Leading latents that code the document instead of the token: they hold one value for all of its tokens (in a
+    causal method, one that follows what was read). They do not count in L0; what they cost is ``bits_per_token``."""
 
     @abstractmethod
     def encode(self, x_ND: Tensor, doc_N: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ class PermutedDecoder(Dictionary):
             raise ValueError(f"permuted_decoder needs a fitted dictionary as 'of', got {type(of).__name__}")
         # held in a tuple, so that its weights are not counted and saved a second time
         self._of = (of,)
+        self.shared = of.shared
         self.register_buffer("source", derangement(of.directions().shape[0], stream(setting.seed, "rows")))
 
     def fit(self, train: Train) -> None:

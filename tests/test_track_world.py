@@ -285,3 +285,16 @@ def test_limit_takes_documents_from_the_beginning(tmp_path: Path) -> None:
         "train": 7, "val": 7, "test": 7
     }  # fmt: skip
     assert np.isfinite([part.value for part in outcome.records[0].record.metrics.values()]).all()
+
+
+@pytest.mark.usefixtures("cache")
+def test_shared_directions_do_not_count_in_the_oracles_l0(tmp_path: Path) -> None:
+    sets = {"data.shared": "{directions: 3, active: 1}", "budget.train_tokens": "320"}
+    for name in ("one", "two"):  # fitted, then found
+        outcome = run("oracle,oracle_drop", "toy_world", tmp_path / name, seeds=[0], controls=False, set=sets)
+        whole, dropped = (stored.record for stored in outcome.records)
+        assert whole.metrics["l0"].value == 2
+        assert whole.details["true_l0"] == 3
+        assert whole.metrics["firing_f1"].value == 1
+        assert dropped.metrics["fvu"].value is not None
+        assert whole.data.name == "15 directions in 16 dimensions"

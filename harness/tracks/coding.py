@@ -53,11 +53,13 @@ class Coded:
 
     Attributes:
         norm_F: length of each direction, which folds codes.
+        shared: leading latents that code the document, and do not count in L0.
         fires: tokens on which each latent is active.
         l0, l1, xhat: pieces of what is per token; ``l1`` and ``xhat`` only where codes were decoded.
     """
 
     norm_F: Tensor
+    shared: int
     fires: Tensor
     l0: list[Tensor] = field(default_factory=list)
     l1: list[Tensor] = field(default_factory=list)
@@ -67,13 +69,13 @@ class Coded:
     def of(cls, method: Dictionary, device: torch.device) -> Coded:
         """Return an empty one for a method."""
         norm_F = method.directions().norm(dim=1).to(device)
-        return cls(norm_F, torch.zeros(norm_F.shape[0], dtype=torch.int64, device=device))
+        return cls(norm_F, method.shared, torch.zeros(norm_F.shape[0], dtype=torch.int64, device=device))
 
     def see(self, z_NF: Tensor) -> None:
         """Count codes."""
         active_NF = z_NF != 0
         self.fires += active_NF.sum(0, dtype=torch.int64)
-        self.l0.append(active_NF.sum(1))
+        self.l0.append(active_NF[:, self.shared :].sum(1))
 
     def decode(self, method: Dictionary, z_NF: Tensor, width: int) -> None:
         """Decode codes, and add them up folded."""
