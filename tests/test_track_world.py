@@ -22,7 +22,7 @@ from harness.errors import UserError
 from harness.specs.library import Library
 from harness.specs.record import Record
 from harness.specs.resolve import Overrides, resolve
-from harness.specs.task import WorldData
+from harness.specs.worlds import WorldData
 from harness.testing import planted, planted_truth
 
 RANKED = ("mcc_over_g", "mcc", "mmcs", "recall_90", "uniqueness", "firing_f1")

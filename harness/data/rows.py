@@ -16,7 +16,8 @@ from harness.data.splits import Document, divide, shuffled
 from harness.data.template import Template
 from harness.data.worlds import probe, true_count
 from harness.errors import UserError
-from harness.specs.task import Budget, PromptData, TaskSpec, WorldData
+from harness.specs.task import Budget, PromptData, TaskSpec
+from harness.specs.worlds import WorldData
 
 __all__ = ["Corpus", "Document", "Origin", "estimate_tokens", "load_corpus"]
 

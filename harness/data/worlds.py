@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.specs.task import WorldData
+from harness.specs.worlds import WorldData
 
 Floats = NDArray[np.float64]
 

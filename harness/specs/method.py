@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.specs.task import Name, Source, Strict
+from harness.specs.strict import Name, Strict
+from harness.specs.task import Source
 
 Kind = Literal["dictionary"]
 Need = Literal["sequences", "truth"]

@@ -22,7 +22,7 @@ from harness.lm.loading import pick_device
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
-from harness.specs.task import WorldData
+from harness.specs.worlds import WorldData
 from harness.tracks.coding import Coded, codes, dictionary, energies, errors, l0_quantiles, unmatched
 from harness.tracks.contract import Group, Resources, Track
 from harness.tracks.recovery import Match, abs_cosine
