@@ -223,6 +223,20 @@ def test_what_cannot_be_is_refused(
     assert sentence in answer.err
 
 
+def test_a_method_built_on_one_that_needs_the_truth_is_refused_too(
+    capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "more" / "methods"
+    folder.mkdir(parents=True)
+    text = (PLUGINS / "methods" / "toy_used.yaml").read_text()
+    (folder / "built.yaml").write_text(text.replace("toy_used\n", "built\n").replace("toys}", "oracle}"))
+    (folder / "toy_used.py").write_text((PLUGINS / "methods" / "toy_used.py").read_text())
+    words = ["--include-path", str(tmp_path / "more"), "--include-path", str(PLUGINS), "--output-path", str(tmp_path)]
+    answer = call(capsys, "eval", "--method", "built", "--task", "toy_task", *words)
+    assert answer.code == 2
+    assert "method 'built' needs truth, which task 'toy_task' cannot give." in answer.err
+
+
 def test_a_control_that_needs_the_truth_is_refused_where_there_is_none() -> None:
     library = Library([PLUGINS])
     with pytest.raises(UserError, match="control 'oracle' needs truth, which track 'reconstruction' cannot give"):
@@ -298,3 +312,14 @@ def test_shared_directions_do_not_count_in_the_oracles_l0(tmp_path: Path) -> Non
         assert whole.metrics["firing_f1"].value == 1
         assert dropped.metrics["fvu"].value is not None
         assert whole.data.name == "15 directions in 16 dimensions"
+
+
+@pytest.mark.usefixtures("cache")
+def test_many_units_add_up_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for tokens in (8192, 160):
+        monkeypatch.setattr("harness.tracks.world.UNIT_TOKENS", tokens)
+        sets = {"budget.train_tokens": "320"}
+        (stored,) = run("topk", "toy_world", tmp_path / str(tokens), seeds=[0], controls=False, set=sets).records
+        found.append({name: part.value for name, part in stored.record.metrics.items()})
+    assert found[1] == {name: pytest.approx(value, rel=1e-9) for name, value in found[0].items()}

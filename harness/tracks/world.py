@@ -181,8 +181,13 @@ class WorldTrack(Track):
             parts[gram] = parts[vector] @ parts[vector].T
         parts["n_density"] = parts["n_density"].reshape(())
         parts["width"] = np.array(float(self.world.data.width))
+        keep = self.group.parts | {"n"}
+        return {name: value for name, value in parts.items() if name in keep}, self._details(parts)
+
+    def _details(self, parts: Parts) -> dict[str, float]:
+        """Return what is shown beside the metrics: tokens behind each number, how many true directions are active."""
         tokens = float(parts["n"].sum())
-        details = {
+        return {
             "tokens": tokens,
             "density_tokens": tokens,
             "true_directions": float(len(self.world.parent_G)),
@@ -190,8 +195,6 @@ class WorldTrack(Track):
             "empty_tokens": float(parts["empty"].sum() / tokens),
             **l0_quantiles(parts["l0_hist"]),
         }
-        keep = self.group.parts | {"n"}
-        return {name: value for name, value in parts.items() if name in keep}, details
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say whether a contestant's L0 missed its target."""
