@@ -48,10 +48,10 @@ class Metric:
         tracks: tracks whose parts it can read.
         margin: whether a margin over controls says anything; not for a count of the code, at which a control that
             explains nothing can be perfect.
-        derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
-            (a decoder with its rows exchanged holds the same directions).
         summary: one sentence for listings.
         value: the function.
+        derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
+            (a decoder with its rows exchanged holds the same directions).
     """
 
     name: str
@@ -64,9 +64,9 @@ class Metric:
     needs: tuple[str, ...]
     tracks: tuple[str, ...]
     margin: bool
-    derived: bool
     summary: str
     value: Value
+    derived: bool = True
 
     @property
     def sign(self) -> int:
@@ -118,7 +118,7 @@ def metric(
         summary = (value.__doc__ or "").strip().split("\n")[0]
         held = margin and direction != "target"
         _REGISTRY[name] = Metric(
-            name, unit, direction, version, source, interval, null, needs, tracks, held, derived, summary, value
+            name, unit, direction, version, source, interval, null, needs, tracks, held, summary, value, derived
         )  # fmt: skip
         return value
 
