@@ -52,6 +52,7 @@ class Oracle(Dictionary):
     rows: Tensor
     mix_FG: Tensor
     side_F: Tensor
+    leading: Tensor
     key_N: Tensor
     active_NK: Tensor
     size_NK: Tensor
@@ -64,32 +65,39 @@ class Oracle(Dictionary):
             self.register_buffer(name, torch.zeros(0))
         for name in ("side_F", "key_N", "active_NK"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("leading", torch.tensor(0))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     def fit(self, train: Train) -> None:
         """Take the truth, damage it, and keep the codes of every activation."""
         truth: Truth = train.extra["truth"]
         self.true_GD, self.offset = truth.direction_GD.clone(), truth.offset_D.clone()
-        self.mix_FG, self.side_F = self._damaged(len(truth.direction_GD))
+        self._damage(truth.shared_G)
         mean_FG = self.mix_FG / self.mix_FG.sum(1, keepdim=True)
         self.rows = self._noisy(self._shuffled(mean_FG) @ self.true_GD)
         if self.params.codes == "truth":
             self._keep(truth)
         self.to(train.device)
 
-    def _damaged(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return which true codes each latent adds up, ``[F, G]``, and which half of its tokens it has (-1: all)."""
-        damage = self.params.damage
+    def _damage(self, shared_G: Tensor) -> None:
+        """Set which true codes each latent adds up, ``[F, G]``, and which half of its tokens it has (-1: all).
+
+        Latents that hold one value for a whole document lead.
+        """
+        damage, count = self.params.damage, len(shared_G)
         latents = [[g] for g in self._order(count, "drop")[round(damage.drop * count) :]]
         pairs = round(damage.merge * len(latents) / 2)
         latents = [latents[2 * i] + latents[2 * i + 1] for i in range(pairs)] + latents[2 * pairs :]
         halved = round(damage.split * len(latents))
-        side_F = [0] * halved + [1] * halved + [-1] * (len(latents) - halved)
-        latents = latents[:halved] + latents
-        mix_FG = torch.zeros(len(latents), count)
-        for f, members in enumerate(latents):
-            mix_FG[f, members] = 1.0
-        return mix_FG, torch.tensor(side_F)
+        sides = [(members, side) for members in latents[:halved] for side in (0, 1)]
+        sides += [(members, -1) for members in latents[halved:]]
+        sides.sort(key=lambda latent: latent[1] >= 0 or not bool(shared_G[latent[0]].all()))
+        self.side_F = torch.tensor([side for _, side in sides])
+        self.mix_FG = torch.zeros(len(sides), count)
+        for f, (members, _) in enumerate(sides):
+            self.mix_FG[f, members] = 1.0
+        self.leading.fill_(sum(side < 0 and bool(shared_G[members].all()) for members, side in sides))
+        self.shared = int(self.leading)
 
     def _shuffled(self, mean_FG: Tensor) -> Tensor:
         """Give some latents the direction of another: it is the same as trading codes."""
@@ -127,10 +135,8 @@ class Oracle(Dictionary):
         key_N = _keys(x_ND)
         code_NG = self._pursue(x_ND - self.offset) if self.params.codes == "pursuit" else self._look_up(key_N)
         z_NF = code_NG @ self.mix_FG.T
-        bit_NF = (key_N[:, None] >> (torch.arange(len(self.side_F), device=x_ND.device) % 61)) & 1
-        halves = int((self.side_F == 0).sum())
-        # Both halves of a latent read the same bit.
-        bit_NF[:, halves : 2 * halves] = bit_NF[:, :halves]
+        # Both halves of a latent read the same bit: that of its first direction.
+        bit_NF = (key_N[:, None] >> (self.mix_FG.argmax(1) % 61)) & 1
         return z_NF * ((self.side_F < 0) | (bit_NF == self.side_F))
 
     def _look_up(self, key_N: Tensor) -> Tensor:
@@ -187,3 +193,4 @@ def _make_room(module: Any, state: dict[str, Tensor], prefix: str, *_: Any) -> N
     for name, buffer in list(module.named_buffers()):
         if prefix + name in state:
             setattr(module, name, torch.zeros_like(state[prefix + name], device=buffer.device))
+    module.shared = int(state.get(prefix + "leading", 0))

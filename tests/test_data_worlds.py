@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.data.worlds import World, draw, make_world, probe, true_count
-from harness.specs.data import WorldData
+from harness.specs.worlds import WorldData
 
 PLAIN: dict[str, Any] = {"source": "world", "width": 16, "directions": 20, "rates": {"first": 0.3, "last": 0.03}}
 FAMILY = {**PLAIN, "hierarchy": {"parents": 3, "children": 4, "chance": 0.5}}

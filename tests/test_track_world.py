@@ -19,10 +19,10 @@ from harness.api import Setting, Train
 from harness.board import load_board, write_pages
 from harness.data.worlds import draw, make_world
 from harness.errors import UserError
-from harness.specs.data import WorldData
 from harness.specs.library import Library
 from harness.specs.record import Record
 from harness.specs.resolve import Overrides, resolve
+from harness.specs.worlds import WorldData
 from harness.testing import planted, planted_truth
 
 RANKED = ("mcc_over_g", "mcc", "mmcs", "recall_90", "uniqueness", "firing_f1")
@@ -223,6 +223,20 @@ def test_what_cannot_be_is_refused(
     assert sentence in answer.err
 
 
+def test_a_method_built_on_one_that_needs_the_truth_is_refused_too(
+    capsys: pytest.CaptureFixture[str], cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "more" / "methods"
+    folder.mkdir(parents=True)
+    text = (PLUGINS / "methods" / "toy_used.yaml").read_text()
+    (folder / "built.yaml").write_text(text.replace("toy_used\n", "built\n").replace("toys}", "oracle}"))
+    (folder / "toy_used.py").write_text((PLUGINS / "methods" / "toy_used.py").read_text())
+    words = ["--include-path", str(tmp_path / "more"), "--include-path", str(PLUGINS), "--output-path", str(tmp_path)]
+    answer = call(capsys, "eval", "--method", "built", "--task", "toy_task", *words)
+    assert answer.code == 2
+    assert "method 'built' needs truth, which task 'toy_task' cannot give." in answer.err
+
+
 def test_a_control_that_needs_the_truth_is_refused_where_there_is_none() -> None:
     library = Library([PLUGINS])
     with pytest.raises(UserError, match="control 'oracle' needs truth, which track 'reconstruction' cannot give"):
@@ -253,9 +267,16 @@ def test_a_model_is_for_the_tasks_that_run_one(capsys: pytest.CaptureFixture[str
     answer = call(capsys, "eval", *words, "--plan", "--layers", "0,1", "--json", "--output-path", str(tmp_path))
     groups = json.loads(answer.out)["groups"]
     assert [(g["task"], g["model"], g["layer"]) for g in groups] == [
-        ("toy_world", "none", "none"), ("toy_task", "tiny-random", 0), ("toy_task", "tiny-random", 1)
+        ("toy_world", None, None), ("toy_task", "tiny-random", 0), ("toy_task", "tiny-random", 1)
     ]  # fmt: skip
     assert (groups[0]["train tokens"], groups[0]["new disk, MB"]) == (4000, 0)
+
+
+def test_the_listing_says_that_no_model_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = call(capsys, "list", "tasks").out.splitlines()
+    assert [line.split("\t")[:3] for line in lines if line.startswith("world_")] == [
+        [name, "world", "none"] for name in ("world_hierarchy", "world_shared_unique", "world_small")
+    ]
 
 
 @pytest.mark.usefixtures("cache")
@@ -278,3 +299,27 @@ def test_limit_takes_documents_from_the_beginning(tmp_path: Path) -> None:
         "train": 7, "val": 7, "test": 7
     }  # fmt: skip
     assert np.isfinite([part.value for part in outcome.records[0].record.metrics.values()]).all()
+
+
+@pytest.mark.usefixtures("cache")
+def test_shared_directions_do_not_count_in_the_oracles_l0(tmp_path: Path) -> None:
+    sets = {"data.shared": "{directions: 3, active: 1}", "budget.train_tokens": "320"}
+    for name in ("one", "two"):  # fitted, then found
+        outcome = run("oracle,oracle_drop", "toy_world", tmp_path / name, seeds=[0], controls=False, set=sets)
+        whole, dropped = (stored.record for stored in outcome.records)
+        assert whole.metrics["l0"].value == 2
+        assert whole.details["true_l0"] == 3
+        assert whole.metrics["firing_f1"].value == 1
+        assert dropped.metrics["fvu"].value is not None
+        assert whole.data.name == "15 directions in 16 dimensions"
+
+
+@pytest.mark.usefixtures("cache")
+def test_many_units_add_up_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for tokens in (8192, 160):
+        monkeypatch.setattr("harness.tracks.world.UNIT_TOKENS", tokens)
+        sets = {"budget.train_tokens": "320"}
+        (stored,) = run("topk", "toy_world", tmp_path / str(tokens), seeds=[0], controls=False, set=sets).records
+        found.append({name: part.value for name, part in stored.record.metrics.items()})
+    assert found[1] == {name: pytest.approx(value, rel=1e-9) for name, value in found[0].items()}

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from harness.cli.options import as_json, include_path
-from harness.cli.talk import print_json, print_table
+from harness.cli.talk import print_json, print_table, words
 from harness.errors import unknown
 from harness.specs.library import Library
 
@@ -28,14 +28,8 @@ def list_command(what: str, include_path: tuple[str, ...], as_json: bool) -> int
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(what, list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
+        print_table(what, list(rows[0]), [words(row) for row in rows])
     return 0
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _methods(library: Library) -> list[Row]:

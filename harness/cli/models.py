@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.options import as_json
-from harness.cli.talk import Talk, print_json, print_table
+from harness.cli.talk import Talk, print_json, print_table, words
 
 
 @click.group("model")
@@ -26,7 +26,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        print_table("models", list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+        print_table("models", list(rows[0]), [words(row) for row in rows])
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli.talk import print_json, print_table
+from harness.cli.talk import print_json, print_table, words
 from harness.content import cache_dir
 from harness.data.rows import estimate_tokens
 from harness.lm.catalog import resolve as find_model
@@ -27,9 +27,9 @@ def print_plan(groups: Sequence[PlannedGroup], folder: Path, as_json: bool) -> N
     if as_json:
         print_json({"cells": cells, "groups": costs})
         return
-    print_table("cells", list(cells[0]), [[str(value) for value in cell.values()] for cell in cells])
+    print_table("cells", list(cells[0]), [words(cell) for cell in cells])
     click.echo()
-    print_table("groups", list(costs[0]), [[str(value) for value in cost.values()] for cost in costs])
+    print_table("groups", list(costs[0]), [words(cost) for cost in costs])
 
 
 def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
         state = "to do"
     return {
         "task": group.task.spec.task,
-        "layer": _word(group.task.block),
+        "layer": group.task.block,
         "method": cell.entry.found.slug,
         "of": cell.of.entry.found.slug if cell.of else "",
         "control": cell.entry.role or "",
@@ -59,17 +59,13 @@ def _cost(group: PlannedGroup) -> dict[str, Any]:
     new = sum(tokens[split] for split in cached if not cached[split])
     return {
         "task": spec.task,
-        "model": _word(spec.model),
-        "layer": _word(group.task.block),
+        "model": spec.model,
+        "layer": group.task.block,
         **{f"{split} tokens": tokens[split] for split in ("train", "val", "test")},
         "spliced tokens per cell": spec.budget.splice_tokens or 0,
         "new disk, MB": round(new * _token_bytes(group) / 1e6, 1),
         "activations cached": all(cached.values()),
     }
-
-
-def _word(value: object) -> object:
-    return "none" if value is None else value
 
 
 def _token_bytes(group: PlannedGroup) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -69,6 +69,11 @@ class Talk:
 def print_json(value: Any) -> None:
     """Print data as JSON to stdout; NaN is not JSON and is refused."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def words(row: Mapping[str, Any]) -> list[str]:
+    """Return the values of a row as a table shows them; what is not there is called none."""
+    return [", ".join(map(str, v)) if isinstance(v, list) else "none" if v is None else str(v) for v in row.values()]
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

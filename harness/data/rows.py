@@ -16,8 +16,9 @@ from harness.data.splits import Document, divide, shuffled
 from harness.data.template import Template
 from harness.data.worlds import probe, true_count
 from harness.errors import UserError
-from harness.specs.data import PromptData, WorldData
+from harness.specs.data import PromptData
 from harness.specs.task import Budget, TaskSpec
+from harness.specs.worlds import WorldData
 
 __all__ = ["Corpus", "Document", "Origin", "estimate_tokens", "load_corpus"]
 

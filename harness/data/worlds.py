@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.specs.data import WorldData
+from harness.specs.worlds import Hierarchy, WorldData
 
 Floats = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def draw(world: World, name: str, tokens: int) -> tuple[Floats, Floats]:
     code_TG = np.zeros((tokens, len(world.parent_G)))
     code_TG[:, : data.directions] = fires_TR * _sizes(generator, data, fires_TR.shape)
     if data.hierarchy:
-        _add_children(code_TG, generator, data)
+        _add_children(code_TG, generator, data, data.hierarchy)
     if data.shared:
         chosen = generator.choice(data.shared.directions, data.shared.active, replace=False)
         code_TG[:, np.flatnonzero(world.shared_G)[chosen]] = _sizes(generator, data, chosen.shape)
@@ -125,12 +125,11 @@ def _sizes(generator: np.random.Generator, data: WorldData, shape: tuple[int, ..
     return np.abs(data.sizes.mean + data.sizes.sd * generator.standard_normal(shape))
 
 
-def _add_children(code_TG: Floats, generator: np.random.Generator, data: WorldData) -> None:
+def _add_children(code_TG: Floats, generator: np.random.Generator, data: WorldData, family: Hierarchy) -> None:
     """Let one child fire in a share of its parent's firings, all children of a parent alike."""
-    assert data.hierarchy is not None
-    parents, children = data.hierarchy.parents, data.hierarchy.children
+    parents, children = family.parents, family.children
     shape = (len(code_TG), parents)
-    fires_TP = (code_TG[:, :parents] > 0) & (generator.random(shape) < data.hierarchy.chance)
+    fires_TP = (code_TG[:, :parents] > 0) & (generator.random(shape) < family.chance)
     which_TP = generator.integers(children, size=shape)
     fires_TPC = fires_TP[:, :, None] & (which_TP[:, :, None] == np.arange(children))
     size_TPC = _sizes(generator, data, fires_TPC.shape)

@@ -52,11 +52,11 @@ class Metric:
         tracks: tracks whose parts it can read.
         margin: whether a margin over controls says anything; not for a count of the code, at which a control that
             explains nothing can be perfect.
-        derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
-            (a decoder with its rows exchanged holds the same directions).
         summary: one sentence for listings.
         value: the function.
         within_model: whether it can only be compared within one language model: its predictions, or raw units.
+        derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
+            (a decoder with its rows exchanged holds the same directions).
     """
 
     name: str
@@ -69,10 +69,10 @@ class Metric:
     needs: tuple[str, ...]
     tracks: tuple[str, ...]
     margin: bool
-    derived: bool
     summary: str
     value: Value
     within_model: bool = False
+    derived: bool = True
 
     @property
     def sign(self) -> int:
@@ -137,10 +137,10 @@ def metric(
             needs,
             tracks,
             held,
-            derived,
             summary,
             value,
             within_model,
+            derived,
         )  # fmt: skip
         return value
 

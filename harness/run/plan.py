@@ -221,7 +221,10 @@ def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> Non
             f"method '{spec.method}' is a {spec.kind}; task '{task.spec.task}' (track '{card.track}') takes "
             f"{', '.join(card.kinds)}. Methods that fit: {', '.join(fits)}."
         )
-    missing = [need for need in spec.needs if need not in card.offers]
+    where = f"uses of method '{spec.method}'"
+    used = [library.method(name, where).spec for name in spec.uses.values() if name != "any"]
+    needs = dict.fromkeys(need for one in (spec, *used) for need in one.needs)
+    missing = [need for need in needs if need not in card.offers]
     if missing:
         raise UserError(
             f"method '{spec.method}' needs {', '.join(missing)}, which task '{task.spec.task}' cannot give."

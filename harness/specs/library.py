@@ -16,10 +16,10 @@ from harness.checkpoints.detect import Checkpoint, find_checkpoint
 from harness.content import PACKAGE, content_folder
 from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
-from harness.specs.data import WorldData
 from harness.specs.method import MethodSpec, TrackCard, VariantSpec
 from harness.specs.reading import Document, read_yaml
 from harness.specs.task import TaskSpec
+from harness.specs.worlds import WorldData
 
 # What a folder that the user adds may hold.
 CONTENT = ("methods", "tasks", "metrics")

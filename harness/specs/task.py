@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.specs.data import Data, TextData, WorldData
+from harness.specs.data import Data, TextData
 from harness.specs.reasoning import Reasoning
 from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
+from harness.specs.worlds import WorldData
 
 
 class Site(Strict):

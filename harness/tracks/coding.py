@@ -46,7 +46,7 @@ class Coded:
 
     norm_F: Tensor
     fires: Tensor
-    shared: int = 0
+    shared: int
     l0: list[Tensor] = field(default_factory=list)
     sent: list[Tensor] = field(default_factory=list)
     l1: list[Tensor] = field(default_factory=list)

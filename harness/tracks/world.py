@@ -20,9 +20,9 @@ from harness.data.worlds import World, draw, make_world
 from harness.errors import CellError
 from harness.lm.loading import pick_device
 from harness.metrics.contract import Parts
-from harness.specs.data import WorldData
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
+from harness.specs.worlds import WorldData
 from harness.tracks.coding import Coded, codes, dictionary, energies, errors, l0_quantiles, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
 from harness.tracks.recovery import Match, abs_cosine
@@ -181,8 +181,13 @@ class WorldTrack(Track):
             parts[gram] = parts[vector] @ parts[vector].T
         parts["n_density"] = parts["n_density"].reshape(())
         parts["width"] = np.array(float(self.world.data.width))
+        keep = self.group.parts | {"n"}
+        return Measured({name: value for name, value in parts.items() if name in keep}, self._details(parts))
+
+    def _details(self, parts: Parts) -> dict[str, float]:
+        """Return what is shown beside the metrics: tokens behind each number, how many true directions are active."""
         tokens = float(parts["n"].sum())
-        details = {
+        return {
             "tokens": tokens,
             "density_tokens": tokens,
             "true_directions": float(len(self.world.parent_G)),
@@ -190,8 +195,6 @@ class WorldTrack(Track):
             "empty_tokens": float(parts["empty"].sum() / tokens),
             **l0_quantiles(parts["l0_hist"]),
         }
-        keep = self.group.parts | {"n"}
-        return Measured({name: value for name, value in parts.items() if name in keep}, details)
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say whether a contestant's L0 missed its target."""
