@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from harness.api import Dictionary, Progress
 from harness.errors import CellError, UserError
 from harness.features.gather import Gatherer
 from harness.features.labels import Counted, Labeller, coverage
-from harness.features.latents import Wanted, find_reasoning
 from harness.features.mass import token_conc, token_entropy
 from harness.features.neighbours import cluster, nearest, unit
 from harness.features.sizes import Sizes
@@ -26,7 +24,7 @@ from harness.features.text import Text, read_text
 from harness.run.fitting import Fitter
 from harness.run.plan import Cell, PlannedGroup
 from harness.run.tracks import make_track
-from harness.specs.features import Clusters, Context, Coverage, Feature, Label, LayerFeatures, Reasoning
+from harness.specs.features import Clusters, Context, Coverage, Feature, Label, LayerFeatures
 from harness.tracks.contract import Resources, Track
 from harness.tracks.site import Site
 
@@ -54,8 +52,8 @@ def site_of(track: Track) -> Site:
 class Collector:
     """Collects one layer."""
 
-    def __init__(self, group: PlannedGroup, resources: Resources, sizes: Sizes, run: Path) -> None:
-        self.group, self.resources, self.sizes, self.run = group, resources, sizes, run
+    def __init__(self, group: PlannedGroup, resources: Resources, sizes: Sizes) -> None:
+        self.group, self.resources, self.sizes = group, resources, sizes
         self.track = make_track(group, resources)
         self.site = site_of(self.track)
         self.cell = group.cells[0]
@@ -73,7 +71,7 @@ class Collector:
         labels, refused = labeller.label(own, every, self._tell("labelling latents"))
         coverages = [self._control(key, one, labeller) for key, one in gathered.items() if key != self.cell.key]
         direction_FD = unit(methods[self.cell.key].directions().detach().float().cpu())
-        parts = _Parts(own, text, documents, labels, refused, self._reasoning(own.latents))
+        parts = _Parts(own, text, documents, labels, refused)
         return self._layer(parts, direction_FD, coverages, words)
 
     def _methods(self) -> dict[str, Dictionary]:
@@ -126,10 +124,6 @@ class Collector:
         labels, refused = labeller.label(gatherer, tried.tolist(), self._tell(f"labelling latents of {name}"))
         return coverage(name, labels, refused, Counted(int(alive.size), int(tried.size)))
 
-    def _reasoning(self, latents: int) -> tuple[dict[int, Reasoning], str | None]:
-        found = find_reasoning(self.run, Wanted(self.group.table, self.cell.identity, self.cell.seed, latents))
-        return found or ({}, None)
-
     def _layer(
         self, parts: _Parts, direction_FD: Tensor, controls: list[Coverage], words: list[str]
     ) -> Layer:
@@ -142,6 +136,7 @@ class Collector:
         layer = LayerFeatures(
             layer=self.group.task.layer,
             fit=self.cell.fit,
+            table=self.group.table,
             tokens=own.tokens,
             documents=test.part.documents,
             groups=int(parts.text.group_P.max()) + 1,
@@ -150,7 +145,6 @@ class Collector:
             controls=controls,
             direction_clusters=clusters[0],
             firing_clusters=clusters[1],
-            reasoning=parts.reasoning[1],
             notes=list(self.site.notes()),
             features=_features(parts, direction_FD, clusters, self.sizes),
         )
@@ -166,7 +160,6 @@ class _Parts:
     documents: Sequence[Any]
     labels: dict[int, Label]
     refused: dict[int, str]
-    reasoning: tuple[dict[int, Reasoning], str | None]
 
 
 def _alive(refused: dict[int, str], gatherer: Gatherer) -> dict[int, str]:
@@ -224,7 +217,6 @@ def _feature(
         direction_cluster=member[0],
         firing_cluster=member[1],
         contexts=[_context(parts, kind, held) for kind, held in own.contexts.of(f)],
-        reasoning=parts.reasoning[0].get(f),
     )
 
 

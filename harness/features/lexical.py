@@ -16,7 +16,6 @@ from scipy import stats
 
 from harness.features.items import Items
 from harness.features.text import Ints, Text
-from harness.stats.proportions import wilson
 
 Array = NDArray[np.float64]
 # Strength of the Dirichlet prior, in positions: a quarter of the firing windows a label is made from.
@@ -119,13 +118,12 @@ class Explainer:
             (self._detection(weight_I, side), lexicon.detection),
             (self._fuzzing(weight_I, side), lexicon.fuzzing),
         ):
-            found.append(quality(score, truth, threshold, self._clusters(side)))
+            found.append(quality(score, truth, threshold, self._groups(side)))
         return found[0], found[1]
 
-    def _clusters(self, side: Side) -> tuple[int, int]:
-        """Return in how many groups the positives and the negatives lie."""
-        group_W = self.text.group_P[self.text.piece_W]
-        return np.unique(group_W[side.fires]).size, np.unique(group_W[side.silent]).size
+    def _groups(self, side: Side) -> Ints:
+        """Return the group of every window, in the order of the scores."""
+        return self.text.group_P[self.text.piece_W[np.concatenate([side.fires, side.silent])]]
 
     def _detection(self, weight_I: Array, side: Side) -> tuple[Array, NDArray[np.bool_]]:
         """Score every window by the largest weight of an item in it."""
@@ -158,25 +156,46 @@ def best_threshold(score: Array, truth: NDArray[np.bool_]) -> float:
     return float(middle[max(range(middle.size), key=lambda k: (right_K[k], gap[k]))])
 
 
-def quality(score: Array, truth: NDArray[np.bool_], threshold: float, clusters: tuple[int, int]) -> Quality:
+def quality(score: Array, truth: NDArray[np.bool_], threshold: float, group: Ints) -> Quality:
     """Return balanced accuracy, its lower bound, AUROC and F1 (positive: the latent fires).
 
-    The bound combines Wilson intervals of both rates (MOVER, Zou and Donner 2008), with as many items as there are
-    groups: windows of one group are not independent.
+    The bound combines the score intervals of both rates (MOVER, Zou and Donner 2008), each with the number of items
+    that its windows are worth: windows of one group are not independent.
     """
     said = score > threshold
-    hit, reject = float(said[truth].mean()), float((~said)[~truth].mean())
-    below = [rate - _lower(rate, n) for rate, n in zip((hit, reject), clusters, strict=True)]
-    balanced = (hit + reject) / 2
-    true_positive = int((said & truth).sum())
-    f1 = 2 * true_positive / max(int(said.sum()) + int(truth.sum()), 1)
-    return Quality(balanced, balanced - float(np.hypot(*below)) / 2, auroc(score, truth), f1)
+    right = said == truth
+    rates = [float(right[part].mean()) for part in (truth, ~truth)]
+    below = [score_lower(float(right[part].mean()), effective(right[part], group[part])) for part in (truth, ~truth)]
+    gap = np.hypot(*(rate - lower for rate, lower in zip(rates, below, strict=True)))
+    balanced = sum(rates) / 2
+    f1 = 2 * int((said & truth).sum()) / max(int(said.sum()) + int(truth.sum()), 1)
+    return Quality(balanced, balanced - float(gap) / 2, auroc(score, truth), f1)
 
 
-def _lower(rate: float, items: int) -> float:
-    # The rate of many windows, as if it had been seen on so many items; rounded down, so never too sure.
-    right = int(np.floor(rate * items + 1e-9))
-    return min(wilson(right, items)[0], rate)
+def effective(right_n: NDArray[np.bool_], group_n: Ints) -> float:
+    """Return how many independent items a share of right answers in groups is worth, with a penalty for few groups.
+
+    The binomial variance over that of a ratio estimator over groups, at most the items themselves; a share of 0 or 1
+    shows no variance, and is worth one item a group. Source: Korn and Graubard 1998.
+    """
+    _, slot_n = np.unique(group_n, return_inverse=True)
+    groups, items, share = int(slot_n.max()) + 1, right_n.size, float(right_n.mean())
+    if groups < 2:
+        return 1.0
+    worth = float(groups)
+    if 0 < share < 1:
+        excess_g = np.bincount(slot_n, right_n - share)
+        variance = groups / (groups - 1) * float((excess_g**2).sum()) / items**2
+        worth = min(share * (1 - share) / max(variance, 1e-12), items)
+    few = stats.norm.ppf(0.975) / stats.t.ppf(0.975, groups - 1)
+    return max(worth * float(few) ** 2, 1.0)
+
+
+def score_lower(share: float, items: float) -> float:
+    """Return the lower end of Wilson's 95 % score interval for a number of items that need not be whole."""
+    z2 = float(stats.norm.ppf(0.975)) ** 2
+    half = np.sqrt(z2 * (share * (1 - share) / items + z2 / (4 * items**2)))
+    return float((share + z2 / (2 * items) - half) / (1 + z2 / items))
 
 
 def auroc(score: Array, truth: NDArray[np.bool_]) -> float:

@@ -37,7 +37,7 @@ class PreparedFeatures:
 
     @property
     def key(self) -> str:
-        """Hash of everything that decides what the file says, but for a reasoning record that may appear later."""
+        """Hash of everything that decides what the file says; reasoning scores are joined to it whenever they appear."""
         cells = [[cell.key for cell in group.cells if cell.of is None] for group in self.prepared.groups]
         return digest([cells, asdict(self.sizes), code_hash(PACKAGE / "features")])
 
@@ -47,7 +47,7 @@ class PreparedFeatures:
 
         resources = self.prepared.resources(progress)
         layers: list[Layer] = [
-            Collector(group, resources, self.sizes, self.run).collect() for group in self.prepared.groups
+            Collector(group, resources, self.sizes).collect() for group in self.prepared.groups
         ]
         return self._file(layers, command)
 

@@ -143,6 +143,7 @@ class LayerFeatures(_Plain):
 
     layer: int
     fit: str
+    table: str
     tokens: int
     documents: int
     groups: int
@@ -151,7 +152,7 @@ class LayerFeatures(_Plain):
     controls: list[Coverage]
     direction_clusters: Clusters
     firing_clusters: Clusters
-    reasoning: str | None
+    reasoning: str | None = None
     notes: list[str]
     features: list[Feature]
 

@@ -1,4 +1,4 @@
-"""What a ``reasoning`` record says of each latent of the same fit, where there is one."""
+"""Joins what a record says of each latent (ReasonScore, its p-value, injection) to the data file of a feature page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError
-from harness.specs.features import Reasoning
+from harness.specs.features import FeatureFile, LayerFeatures, Reasoning
 from harness.store.records import find_records
 
 
@@ -26,6 +26,24 @@ class Wanted:
     identity: str
     seed: int
     latents: int
+
+
+def join_reasoning(file: FeatureFile, folder: Path) -> FeatureFile:
+    """Return the file with the reasoning scores of every layer for which ``folder`` holds a fitting record.
+
+    Raises:
+        UserError: a fitting record's table of latents is missing, altered, or of another dictionary.
+    """
+    return file.model_copy(update={"layers": [_joined(file, layer, folder) for layer in file.layers]})
+
+
+def _joined(file: FeatureFile, layer: LayerFeatures, folder: Path) -> LayerFeatures:
+    found = find_reasoning(folder, Wanted(layer.table, file.method["identity"], file.seed, layer.latents))
+    if found is None:
+        return layer
+    rows, name = found
+    features = [f.model_copy(update={"reasoning": rows.get(f.index)}) for f in layer.features]
+    return layer.model_copy(update={"features": features, "reasoning": name})
 
 
 def find_reasoning(folder: Path, wanted: Wanted) -> tuple[dict[int, Reasoning], str] | None:
