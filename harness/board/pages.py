@@ -55,14 +55,18 @@ def _write(board: Board, out: Path) -> BuiltPages:
 
 def html(board: Board) -> str:
     """Return the page. Everything is inside it, and its policy forbids loading anything else."""
-    return environment().get_template("board.html.j2").render(
-        board=board,
-        views=_views(board),
-        formats=formats,
-        plain=plain,
-        svg=Markup,
-        version=package_version(),
-        **inline("board.css", script="board.js"),
+    return (
+        environment()
+        .get_template("board.html.j2")
+        .render(
+            board=board,
+            views=_views(board),
+            formats=formats,
+            plain=plain,
+            svg=Markup,
+            version=package_version(),
+            **inline("board.css", script="board.js"),
+        )
     )
 
 

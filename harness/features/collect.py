@@ -50,13 +50,13 @@ def site_of(track: Track) -> Site:
 
 
 class Collector:
-    """Collects one layer."""
+    """Collects one layer: of the first of ``cells`` everything, of the others, the controls, labels."""
 
-    def __init__(self, group: PlannedGroup, resources: Resources, sizes: Sizes) -> None:
-        self.group, self.resources, self.sizes = group, resources, sizes
+    def __init__(self, group: PlannedGroup, cells: Sequence[Cell], resources: Resources, sizes: Sizes) -> None:
+        self.group, self.cells, self.resources, self.sizes = group, cells, resources, sizes
         self.track = make_track(group, resources)
         self.site = site_of(self.track)
-        self.cell = group.cells[0]
+        self.cell = cells[0]
 
     def collect(self) -> Layer:
         """Fit what is not fitted yet, stream the test split, and return the layer."""
@@ -75,18 +75,10 @@ class Collector:
         return self._layer(parts, direction_FD, coverages, words)
 
     def _methods(self) -> dict[str, Dictionary]:
-        """Return the method and the task's floor controls, fitted; a control that fails is left out."""
-        fitter, found = Fitter(self.track, self.resources.cache / "fits"), {}
-        wanted = [cell for cell in self.group.cells[1:] if cell.entry.role == "floor" and cell.of is None]
-        seen: set[str] = set()
-        for cell in (self.cell, *wanted):
-            if cell.entry.found.slug in seen:
-                continue
-            seen.add(cell.entry.found.slug)
-            method = self._fit(fitter, cell)
-            if method is not None:
-                found[cell.key] = method
-        return found
+        """Return the method and the controls, fitted; a control that fails is left out."""
+        fitter = Fitter(self.track, self.resources.cache / "fits")
+        found = {cell.key: self._fit(fitter, cell) for cell in self.cells}
+        return {key: method for key, method in found.items() if method is not None}
 
     def _fit(self, fitter: Fitter, cell: Cell) -> Dictionary | None:
         try:
@@ -119,14 +111,12 @@ class Collector:
         alive = np.flatnonzero(gatherer.fires_F)
         most = min(self.sizes.control_labels, alive.size)
         tried = np.sort(np.random.default_rng(self.sizes.seed).choice(alive, most, replace=False))
-        cell = next(cell for cell in self.group.cells if cell.key == key)
+        cell = next(cell for cell in self.cells if cell.key == key)
         name = cell.entry.found.slug
         labels, refused = labeller.label(gatherer, tried.tolist(), self._tell(f"labelling latents of {name}"))
         return coverage(name, labels, refused, Counted(int(alive.size), int(tried.size)))
 
-    def _layer(
-        self, parts: _Parts, direction_FD: Tensor, controls: list[Coverage], words: list[str]
-    ) -> Layer:
+    def _layer(self, parts: _Parts, direction_FD: Tensor, controls: list[Coverage], words: list[str]) -> Layer:
         own, sketch_FS = parts.gatherer, parts.gatherer.sketch.unit()
         alive = np.flatnonzero(own.fires_F)
         chosen = np.sort(alive[np.argsort(-own.sum_F[alive], kind="stable")][: self.sizes.clustered])
@@ -176,9 +166,7 @@ def decode_types(tokenizer: Any, types_V: NDArray[np.int64]) -> list[str]:
     return [str(tokenizer.decode([int(i)])) for i in types_V]
 
 
-def _features(
-    parts: _Parts, direction_FD: Tensor, clusters: Sequence[Clusters], sizes: Sizes
-) -> list[Feature]:
+def _features(parts: _Parts, direction_FD: Tensor, clusters: Sequence[Clusters], sizes: Sizes) -> list[Feature]:
     cosine, index = nearest(direction_FD, direction_FD, sizes.neighbours, same=True)
     member = [{f: c for c, group in enumerate(one.groups) for f in group} for one in clusters]
     sim_F = parts.gatherer.regression.correlations()

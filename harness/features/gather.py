@@ -77,9 +77,7 @@ class Windows:
         return held["window"] if held["key"].size else np.zeros(0, dtype=np.int64)
 
 
-def _bits(
-    z_MF: Tensor, start_W: Tensor, length_W: Tensor, index_kF: Tensor, peak_WF: Tensor
-) -> tuple[Tensor, Tensor]:
+def _bits(z_MF: Tensor, start_W: Tensor, length_W: Tensor, index_kF: Tensor, peak_WF: Tensor) -> tuple[Tensor, Tensor]:
     """Return which tokens of the chosen windows are highlighted, as bits, and on how many the latent fires."""
     span_kTF, inside_kTF = _spans(z_MF, start_W[index_kF], length_W[index_kF], int(length_W.max()))
     high_kTF = inside_kTF & (span_kTF.abs() > HIGHLIGHT * peak_WF.gather(0, index_kF)[:, None])

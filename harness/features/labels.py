@@ -25,7 +25,7 @@ class Labeller:
         self.sizes = sizes
         self.items = Items(text, words, text.side_P[text.piece_M] == 0)
         self.explainer = Explainer(text, self.items, sizes.items, sizes.seed)
-        self.bags = Bags(text)
+        self.bags = Bags(text, self.items)
 
     def label(self, gatherer: Gatherer, latents: Sequence[int], tell: Tell) -> tuple[dict[int, Label], dict[int, str]]:
         """Return labels, and for the other ``latents`` why they have none."""
@@ -41,9 +41,7 @@ class Labeller:
             tell(done + 1, len(sides))
         return labels, refused
 
-    def _sides(
-        self, gatherer: Gatherer, latents: Sequence[int]
-    ) -> tuple[dict[int, tuple[Side, Side]], dict[int, str]]:
+    def _sides(self, gatherer: Gatherer, latents: Sequence[int]) -> tuple[dict[int, tuple[Side, Side]], dict[int, str]]:
         need = self.sizes.train, self.sizes.test
         sides, refused = {}, {}
         for latent in latents:
@@ -94,7 +92,7 @@ def coverage(name: str, labels: dict[int, Label], refused: dict[int, str], count
     reason = None
     if not found:
         reasons = [why.split(" to ")[0] for why in refused.values()]
-        reason = "no latent was tried" if not reasons else f"no latent could be labelled; for one, {reasons[0]}"
+        reason = "no latent fires" if not reasons else f"no latent could be labelled; for one, {reasons[0]}"
     return Coverage(
         name=name,
         alive=counted.alive,

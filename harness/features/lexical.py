@@ -123,7 +123,8 @@ class Explainer:
 
     def _groups(self, side: Side) -> Ints:
         """Return the group of every window, in the order of the scores."""
-        return self.text.group_P[self.text.piece_W[np.concatenate([side.fires, side.silent])]]
+        group_n: Ints = self.text.group_P[self.text.piece_W[np.concatenate([side.fires, side.silent])]]
+        return group_n
 
     def _detection(self, weight_I: Array, side: Side) -> tuple[Array, NDArray[np.bool_]]:
         """Score every window by the largest weight of an item in it."""
@@ -166,7 +167,7 @@ def quality(score: Array, truth: NDArray[np.bool_], threshold: float, group: Int
     right = said == truth
     rates = [float(right[part].mean()) for part in (truth, ~truth)]
     below = [score_lower(float(right[part].mean()), effective(right[part], group[part])) for part in (truth, ~truth)]
-    gap = np.hypot(*(rate - lower for rate, lower in zip(rates, below, strict=True)))
+    gap = np.hypot(rates[0] - below[0], rates[1] - below[1])
     balanced = sum(rates) / 2
     f1 = 2 * int((said & truth).sum()) / max(int(said.sum()) + int(truth.sum()), 1)
     return Quality(balanced, balanced - float(gap) / 2, auroc(score, truth), f1)

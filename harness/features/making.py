@@ -12,6 +12,7 @@ from harness.content import PACKAGE
 from harness.errors import UserError
 from harness.features.sizes import Sizes
 from harness.run.evaluate import Options, Prepared, prepare
+from harness.run.plan import Cell, PlannedGroup
 from harness.specs.identity import code_hash, digest
 from harness.store.files import output_folder
 
@@ -35,10 +36,16 @@ class PreparedFeatures:
         name = f"seed{cell.seed}-{self.key[:12]}.json"
         return self.prepared.folder / "features" / group.task.spec.task / cell.entry.found.slug / name
 
+    def cells(self, group: PlannedGroup) -> list[Cell]:
+        """Return the method's first cell, and that of every floor control of the task beside it."""
+        floor = [cell for cell in group.cells[1:] if cell.entry.role == "floor" and cell.of is None]
+        first = {cell.entry.found.slug: cell for cell in reversed([group.cells[0], *floor])}
+        return [group.cells[0], *(cell for cell in floor if first[cell.entry.found.slug] is cell)]
+
     @property
     def key(self) -> str:
         """Hash of everything that decides what the file says; reasoning scores are joined to it whenever they appear."""
-        cells = [[cell.key for cell in group.cells if cell.of is None] for group in self.prepared.groups]
+        cells = [[cell.key for cell in self.cells(group)] for group in self.prepared.groups]
         return digest([cells, asdict(self.sizes), code_hash(PACKAGE / "features")])
 
     def collect(self, progress: Any, command: str) -> FeatureFile:
@@ -47,7 +54,7 @@ class PreparedFeatures:
 
         resources = self.prepared.resources(progress)
         layers: list[Layer] = [
-            Collector(group, resources, self.sizes).collect() for group in self.prepared.groups
+            Collector(group, self.cells(group), resources, self.sizes).collect() for group in self.prepared.groups
         ]
         return self._file(layers, command)
 

@@ -16,7 +16,8 @@ _ROWS = 1024
 
 def unit(direction_FD: Tensor) -> Tensor:
     """Return directions of unit length; a zero direction stays zero."""
-    return direction_FD / direction_FD.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    unit_FD: Tensor = direction_FD / direction_FD.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    return unit_FD
 
 
 def nearest(unit_FD: Tensor, other_GD: Tensor, count: int, same: bool) -> tuple[Tensor, Tensor]:
