@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from harness.specs.features import (
@@ -90,14 +91,18 @@ def file(*layers: LayerFeatures, **change: Any) -> FeatureFile:
     held = list(layers) or [layer()]
     matches = [
         Match(
-            lower=a.layer, upper=b.layer, by_cosine=[(0, 1, 0.9), (1, 0, 0.1)], by_correlation=[(0, 1, 0.8), (1, 2, 0.3)],
-            chance_cosine=0.22, chance_correlation=0.17,
+            lower=a.layer,
+            upper=b.layer,
+            by_cosine=[(0, 1, 0.9), (1, 0, 0.1)],
+            by_correlation=[(0, 1, 0.8), (1, 2, 0.3)],
+            chance_cosine=0.22,
+            chance_correlation=0.17,
         )
-        for a, b in zip(held, held[1:], strict=False)
+        for a, b in itertools.pairwise(held)
     ]  # fmt: skip
     values: dict[str, Any] = {
         "key": "k" * 24,
-        "method": {"name": "topk", "title": "TopK SAE", "source": "ours", "params": {}, "identity": "i", "causal": True},
+        "method": {"name": "topk", "title": "TopK SAE", "source": "ours", "params": {}, "identity": "i"},
         "task": {"name": "sums", "title": "Sums", "version": 1, "track": "reconstruction"},
         "model": {"name": "tiny", "label": "made", "blocks": 12},
         "seed": 0,

@@ -102,8 +102,16 @@ def test_a_page_of_a_wide_dictionary_stays_small() -> None:
 
 def test_layers_controls_and_notes_are_on_the_page_without_scripts() -> None:
     page = feature_html(file(layer(9, reasoning=True), layer(11)), "x.json")
-    for text in ("Block 9 against block 11", "25.0 %", "no latent fires", "the documents gave 40 tokens", "seed0-abc.json",
-                 "lexical explainability", "harness features topk --task sums", "cosine above 0.220"):  # fmt: skip
+    for text in (
+        "Block 9 against block 11",
+        "25.0 %",
+        "no latent fires",
+        "the documents gave 40 tokens",
+        "seed0-abc.json",
+        "lexical explainability",
+        "harness features topk --task sums",
+        "cosine above 0.220",
+    ):
         assert text in page, text
     assert "interpretab" not in page.lower()
     assert "ReasonScore above its null" in page

@@ -83,7 +83,7 @@ def test_numbers_labels_and_tokens_are_found(desk: Any) -> None:
     assert rows(desk) == []
     desk.get_by_label("Find", exact=True).fill("")
     desk.get_by_label("Show").select_option("dead")
-    assert rows(desk) == ["9", "19", "29", "39", "49", "59"]
+    assert sorted(map(int, rows(desk))) == [9, 19, 29, 39, 49, 59]
     desk.get_by_label("Show").select_option("passed")
     assert sorted(rows(desk)) == ["0", "1", "2", "3"]
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.api import Dictionary, Progress
+from harness.api import Dictionary
 from harness.errors import CellError, UserError
 from harness.features.gather import Gatherer
 from harness.features.labels import Counted, Labeller, coverage

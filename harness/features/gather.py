@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -109,7 +110,7 @@ class Contexts:
         """Add the pieces of a chunk."""
         first_p = torch.from_numpy(self.text.first_P[chunk.pieces.start : chunk.pieces.stop + 1])
         base = int(first_p[0])
-        largest = [chunk.z_MF[a - base : b - base].abs().max(dim=0) for a, b in zip(first_p, first_p[1:], strict=False)]
+        largest = [chunk.z_MF[a - base : b - base].abs().max(dim=0) for a, b in itertools.pairwise(first_p)]
         peak_pF = torch.stack([m.values for m in largest])
         place_pF = torch.stack([m.indices for m in largest]) + first_p[:-1, None]
 
@@ -127,7 +128,7 @@ class Contexts:
         self._sample.add(torch.where(fires_pF, rank_p1, -torch.inf), payload)
 
     def of(self, latent: int) -> list[tuple[str, dict[str, np.ndarray]]]:
-        """Return ``(kind, context)``: the top ones of different documents, then others drawn at random, strongest first."""
+        """Return ``(kind, context)``: the top ones, then others drawn at random, all of different documents."""
         top = self._different(self._top.of(latent), set(), self.sizes.top)
         taken = {self._document(context) for context in top}
         others = self._different(self._sample.of(latent), taken, self.sizes.sample)

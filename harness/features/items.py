@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.features.text import Ints, Text
+from harness.features.text import Text
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Items:
         self.background = counts / max(self.positions, 1)
 
     def describe(self, item: int) -> tuple[str, str]:
-        """Return an item's kind and its text: ``("token", " seven")``, ``("bigram", " =|7")``, ``("class", "digit")``."""
+        """Return an item's kind and text: ``("token", " seven")``, ``("bigram", " =|7")``, ``("class", "digit")``."""
         family = int(np.searchsorted(self._starts, item, side="right")) - 1
         index = item - int(self._starts[family])
         if family == len(FAMILIES):

@@ -133,7 +133,7 @@ class Explainer:
         return score, np.arange(windows.size) < side.fires.size
 
     def _fuzzing(self, weight_I: Array, side: Side) -> tuple[Array, NDArray[np.bool_]]:
-        """Score highlighted positions: of firing windows the true ones, of silent windows as many at random (delphi)."""
+        """Score highlighted positions: the true ones of firing windows, random ones of silent windows (delphi)."""
         offset_T = np.arange(self.places_WT.shape[1])
         right_nT = (side.bits[:, None] >> offset_T) & 1 == 1
         wrong = int(np.ceil(side.active.mean())) if side.active.size else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ class PreparedFeatures:
 
     @property
     def key(self) -> str:
-        """Hash of everything that decides what the file says; reasoning scores are joined to it whenever they appear."""
+        """Hash of everything that decides what the file says; reasoning scores are joined whenever they appear."""
         cells = [[cell.key for cell in self.cells(group)] for group in self.prepared.groups]
         return digest([cells, asdict(self.sizes), code_hash(PACKAGE / "features")])
 
@@ -83,7 +84,7 @@ class PreparedFeatures:
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             tokens=layers[0].words,
             layers=[layer.features for layer in ordered],
-            matches=[match(a, b) for a, b in zip(ordered, ordered[1:], strict=False)],
+            matches=[match(a, b) for a, b in itertools.pairwise(ordered)],
         )
 
 

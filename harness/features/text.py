@@ -6,6 +6,7 @@ whole measurement: about 60 bytes a token, whatever the number of latents.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def read_text(batches: Sequence[TokenBatch], documents: Sequence[Document], wind
 
 def _stretches(doc_T: Ints) -> list[tuple[int, int]]:
     edges = [0, *(np.flatnonzero(np.diff(doc_T)) + 1).tolist(), doc_T.size]
-    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if doc_T[a] >= 0]
+    return [(a, b) for a, b in itertools.pairwise(edges) if doc_T[a] >= 0]
 
 
 def _windows(first_P: Ints, window: int, short: int) -> tuple[Ints, Ints, Ints]:
@@ -97,7 +98,7 @@ def _windows(first_P: Ints, window: int, short: int) -> tuple[Ints, Ints, Ints]:
     for p, (a, b) in enumerate(zip(first_P[:-1].tolist(), first_P[1:].tolist(), strict=True)):
         parts = math.ceil((b - a) / window)
         edges = [a + (b - a) * i // parts for i in range(parts + 1)]
-        for s, e in zip(edges[:-1], edges[1:], strict=True):
+        for s, e in itertools.pairwise(edges):
             if e - s >= short:
                 start.append(s)
                 length.append(e - s)
