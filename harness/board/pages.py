@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.metadata
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness.board import formats
 from harness.board.chart import Plot, plot
 from harness.board.maps import Picture, pictures
+from harness.board.page import environment, inline, package_version
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
 from harness.board.text import csv_text, json_text, markdown, plain
-from harness.content import content_folder
 from harness.store.files import write_text
 
 # Metrics worth a plot against L0, where a table has them.
@@ -61,27 +57,18 @@ def _write(board: Board, out: Path) -> BuiltPages:
 
 def html(board: Board) -> str:
     """Return the page. Everything is inside it, and its policy forbids loading anything else."""
-    reports = content_folder("reports")
-    style, script = ((reports / name).read_text(encoding="utf-8") for name in ("board.css", "board.js"))
-    environment = Environment(
-        loader=FileSystemLoader(reports),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = _breakable
-    return environment.get_template("board.html.j2").render(
-        board=board,
-        views=_views(board),
-        formats=formats,
-        plain=plain,
-        svg=Markup,
-        # Only these two files of ours are marked as safe, and the policy lets nothing but their bytes run.
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        version=_version(),
+    return (
+        environment()
+        .get_template("board.html.j2")
+        .render(
+            board=board,
+            views=_views(board),
+            formats=formats,
+            plain=plain,
+            svg=Markup,
+            version=package_version(),
+            **inline("board.css", script="board.js"),
+        )
     )
 
 
@@ -97,26 +84,3 @@ def _views(board: Board) -> list[TableView]:
         name = f"{table.title} ({traits})" if several else table.title
         views.append(TableView(table, key, name, decimals, plots, pictures(table, key)))
     return views
-
-
-def _breakable(text: str) -> Markup:
-    """Return a name that a narrow column may break after an underscore, and not inside a word."""
-    return Markup("_<wbr>").join(escape(part) for part in text.split("_"))
-
-
-def _policy(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}"
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("interp-harness")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.run.evaluate import Options
 
 F = Callable[..., Any]
 
@@ -19,6 +22,47 @@ include_path = click.option(
     help="Folder with your own methods/, tasks/ or metrics/. May be given several times.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
+
+_RUN = (
+    click.option("--seeds", "--seed", metavar="INTS", help="Seeds of the methods; the task's own by default."),
+    click.option("--model", metavar="NAME", help="Language model instead of the task's: alias, hub id, folder, GGUF."),
+    click.option("--layers", metavar="INTS", help="Blocks, from 0, instead of the task's site."),
+    click.option(
+        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a task key, or params.KEY of the methods."
+    ),
+    click.option("--limit", type=click.IntRange(min=1), help="Documents per split at most."),
+    click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, auto."),
+    click.option("--dtype", default="float32", show_default=True, help="float32, bfloat16, float16, int8."),
+    click.option("--device-map", help="'auto' spreads a model over several devices."),
+    click.option(
+        "--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Full sequences per batch."
+    ),
+    click.option("--revision", help="Revision of a hub model."),
+    click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a hub model."),
+    click.option(
+        "--data-dir", envvar="HARNESS_DATA", metavar="DIR", help="Folder of mirrors of hub data sets (HARNESS_DATA)."
+    ),
+    click.option("--output-path", default="runs", show_default=True, metavar="DIR", help="Run folder."),
+)
+
+
+def run_options(command: F) -> F:
+    """Give a command what decides the cells of a run: seeds, model, layers, changes, documents, device, folder."""
+    for option in reversed(_RUN):
+        command = option(command)
+    return command
+
+
+def options_of(given: dict[str, Any]) -> Options:
+    """Return what a command was given as options of ``harness.evaluate``; raises ``UserError``."""
+    options: Options = {}
+    names = {"seeds": "--seeds", "derived_seeds": "--derived-seeds", "layers": "--layers"}
+    lists = {name: integers(given.pop(name), option) for name, option in names.items() if name in given}
+    given["set"] = settings(given.pop("sets"))
+    for name, value in {**given, **lists}.items():
+        if value is not None:
+            options[name] = value  # type: ignore[literal-required]
+    return options
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:

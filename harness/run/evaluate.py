@@ -18,6 +18,7 @@ from harness.store.files import output_folder
 
 if TYPE_CHECKING:
     from harness.run.engine import Outcome
+    from harness.tracks.contract import Resources
 
 DTYPES = ("float32", "bfloat16", "float16", "int8")
 
@@ -53,9 +54,14 @@ class Prepared:
     def run(self, progress: Any, command: str) -> Outcome:
         """Run what is not finished yet."""
         # torch and transformers are loaded here and not before: a typing mistake costs no model import.
+        from harness.run.engine import run
+
+        return run(self.groups, self.folder, self.resources(progress), command)
+
+    def resources(self, progress: Any) -> Resources:
+        """Check the methods' parameters against their code, and return what all groups share."""
         from harness.lm.loading import LoadOptions
         from harness.registry import check_method
-        from harness.run.engine import run
         from harness.tracks.contract import Resources
 
         for entry in (cell.fitted for group in self.groups for cell in group.cells):
@@ -69,8 +75,7 @@ class Prepared:
             trust_remote_code=given.get("trust_remote_code", False),
         )
         context = max(group.task.budget.context for group in self.groups)
-        resources = Resources(cache_dir(), load, given.get("batch_size", 8) * context, progress)
-        return run(self.groups, self.folder, resources, command)
+        return Resources(cache_dir(), load, given.get("batch_size", 8) * context, progress)
 
 
 def prepare(

@@ -61,7 +61,9 @@ class Fitter:
         def progress(label: str, done: int, total: int) -> None:
             train.progress(f"{cell.label}: {label}", done, total)
 
-        extra: dict[str, Any] = {need: train.extra[need] for need in cell.fitted.found.spec.needs if need in train.extra}
+        extra: dict[str, Any] = {
+            need: train.extra[need] for need in cell.fitted.found.spec.needs if need in train.extra
+        }
         own = Train(train.x, train.val, train.passes, train.device, progress, extra)
         try:
             method.fit(own)

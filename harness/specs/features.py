@@ -1,0 +1,191 @@
+"""The data file of a feature page: everything the page shows, without the model and without the method."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FEATURES_SCHEMA = 1
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Item(_Plain):
+    """One entry of a lexical label: ``kind`` is token, before, after, bigram or class."""
+
+    kind: str
+    text: str
+    weight: float
+
+
+class Detection(_Plain):
+    """How well a label tells positives from negatives; ``lower`` ends the 95 % interval of ``balanced``."""
+
+    balanced: float
+    lower: float
+    auroc: float
+    f1: float
+
+
+class Label(_Plain):
+    """A lexical label with its test on other groups (``labelq_lex``).
+
+    ``permuted`` is the balanced accuracy of another latent's label on the same windows, ``ceiling`` that of a
+    classifier that sees all words of the window.
+    """
+
+    items: list[Item]
+    detection: Detection
+    fuzzing: Detection
+    permuted: float | None
+    ceiling: float
+
+
+class Context(_Plain):
+    """A stretch of text around the largest activation of a latent in a document.
+
+    Attributes:
+        kind: among the strongest, or drawn at random.
+        document: its id.
+        tokens: indices into the file's ``tokens``.
+        activations: folded activation of each, 0 where it does not fire or was not measured.
+        peak: index of the largest.
+        before, after: whether the document goes on.
+    """
+
+    kind: Literal["top", "drawn"]
+    document: str
+    tokens: list[int]
+    activations: list[float]
+    peak: int
+    before: bool
+    after: bool
+
+
+class Reasoning(_Plain):
+    """What a ``reasoning`` record says of a latent; null where it has no number."""
+
+    reasonscore: float | None = None
+    p: float | None = None
+    p_max: float | None = None
+    q: float | None = None
+    passed: bool | None = None
+    rs_ratio: float | None = None
+    rs_topk: float | None = None
+    injection_d: float | None = None
+    injection_class: str | None = None
+
+
+class Feature(_Plain):
+    """One latent. Activations are folded: code times the norm of the decoder row."""
+
+    index: int
+    fires: int
+    density: float
+    mean: float | None
+    max: float
+    label: Label | None
+    unlabelled: str | None
+    token_conc: float | None
+    token_entropy: float | None
+    sim_corr: float | None
+    evidence: list[tuple[int, float]]
+    neighbours: list[tuple[int, float]]
+    direction_cluster: int | None
+    firing_cluster: int | None
+    contexts: list[Context]
+    reasoning: Reasoning | None = None
+
+
+class Clusters(_Plain):
+    """Clusters of two latents or more; ``need`` is the mean cosine (correlation) they merge at.
+
+    ``left_out`` latents took no part.
+    """
+
+    groups: list[list[int]]
+    need: float
+    left_out: int
+
+
+class Coverage(_Plain):
+    """Labels of one method, or of a control, in sum.
+
+    Attributes:
+        name: the method's name.
+        alive: latents that fire at least once.
+        labelled: latents with windows enough for a label and its test.
+        covered: those whose balanced accuracy has a lower bound above 0.7.
+        coverage: ``label_coverage``, covered over alive; null where no latent is labelled.
+        of_labelled: covered over labelled.
+        reason: why ``coverage`` is null.
+        detection, fuzzing, permuted, ceiling: medians of balanced accuracy over the labelled latents.
+    """
+
+    name: str
+    alive: int
+    labelled: int
+    covered: int
+    coverage: float | None
+    of_labelled: float | None
+    reason: str | None
+    detection: float | None
+    fuzzing: float | None
+    permuted: float | None
+    ceiling: float | None
+
+
+class LayerFeatures(_Plain):
+    """One layer: its measurement, its latents, and what holds them together."""
+
+    layer: int
+    fit: str
+    table: str
+    tokens: int
+    documents: int
+    groups: int
+    latents: int
+    own: Coverage
+    controls: list[Coverage]
+    direction_clusters: Clusters
+    firing_clusters: Clusters
+    reasoning: str | None = None
+    notes: list[str]
+    features: list[Feature]
+
+
+class Match(_Plain):
+    """The latents of one layer against those of the next: best cosine of directions, best correlation of activations.
+
+    ``by_cosine`` and ``by_correlation`` hold (latent, its best in the other layer, value) of alive latents;
+    ``chance`` is about the largest value that as many random pairs would show.
+    """
+
+    lower: int
+    upper: int
+    by_cosine: list[tuple[int, int, float]]
+    by_correlation: list[tuple[int, int, float]]
+    chance_cosine: float
+    chance_correlation: float
+
+
+class FeatureFile(_Plain):
+    """The whole file."""
+
+    schema_version: int = FEATURES_SCHEMA
+    key: str
+    method: dict[str, Any]
+    task: dict[str, Any]
+    model: dict[str, Any]
+    seed: int
+    sizes: dict[str, int]
+    version: str
+    commit: str | None
+    command: str
+    made: str
+    tokens: list[str]
+    layers: list[LayerFeatures]
+    matches: list[Match]
