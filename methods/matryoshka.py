@@ -10,6 +10,7 @@ from torch import Tensor
 from harness.api import Setting
 from harness.errors import CellError
 from harness.training.active import Active
+from harness.training.autoencoder import squared_error
 from harness.training.dead import AuxK
 from harness.training.kernel import decode, encode
 from harness.training.loop import Moment, Optim
@@ -40,7 +41,7 @@ class Matryoshka(Thresholded):
         value_E = pre_E.relu()
         xhat_BPD = self._by_prefix(active, value_E)
         self.note(active, value_E, x_BD, xhat_BPD[:, -1], moment)
-        return (x_BD[:, None] - xhat_BPD).square().sum() / (len(x_BD) * len(self.ends))
+        return squared_error(x_BD[:, None].expand_as(xhat_BPD), xhat_BPD) / len(self.ends)
 
     def _by_prefix(self, active: Active, value_E: Tensor) -> Tensor:
         """Return what each prefix reconstructs, ``[B, P, D]``: running sums over groups."""

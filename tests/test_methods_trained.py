@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from harness.api import ArrayActivations, Setting, Train
 from harness.errors import CellError
 from harness.training.autoencoder import Autoencoder
 from harness.training.loop import Moment
+from harness.training.threshold import calibrate
 
 SETTING = Setting(width=16, latents=48, l0=4, seed=0)
 MOMENT = Moment(1, 10**6)  # so long a run that nothing counts as dead
@@ -249,14 +251,18 @@ def test_refuses_to_encode_without_threshold(name: str) -> None:
         codes(build(name, SETTING), torch.zeros(1, 16))
 
 
-def test_jumprelu_does_not_force_an_l0_the_data_do_not_want() -> None:
-    """Rows of one direction each: a second active latent has nothing to add."""
-    generator = torch.Generator().manual_seed(0)
-    row_GD = torch.nn.functional.normalize(torch.randn(8, 16, generator=generator), dim=1)
-    x_ND = row_GD[torch.randint(8, (2048,), generator=generator)] * (1 + torch.rand(2048, 1, generator=generator))
-    method = fitted("jumprelu", x_ND, replace(SETTING, l0=16), 8)
-    assert method.summary()["val_l0"] <= 1.25 * method.summary()["l0_before_factor"] + 1
-    assert fvu(method, x_ND) < 0.1
+@pytest.mark.parametrize("share", [0.25, 0.9, 1.5])
+def test_jumprelu_does_not_force_an_l0_far_above_what_was_reached(share: float) -> None:
+    """It ends a fit as if training had reached ``share`` of the target."""
+    method, x_ND = build("jumprelu", replace(SETTING, l0=12)), superposed(1000, 16)
+    rows = ArrayActivations(x_ND)
+    assert isinstance(method, Autoencoder)
+    method.begin(Train(rows, rows, 1, torch.device("cpu")))
+    with torch.no_grad():
+        theta = calibrate(method.pre_activation_chunks(rows), round(12 * share), 1000)
+        method.log_theta.fill_(math.log(theta) / method.params.speed)
+        method.finish(Train(rows, rows, 1, torch.device("cpu")))
+    assert l0(method, x_ND) == pytest.approx(min(12, math.ceil(1.25 * 12 * share)), rel=0.01)
 
 
 def test_topk_rows_stay_at_norm_1_and_relu_rows_are_free() -> None:
