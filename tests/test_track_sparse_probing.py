@@ -153,8 +153,9 @@ title: Digits or letters
 track: sparse_probing
 model: tiny-random
 data:
-  {{source: folder, path: {folder}, id: name, group: place, domain: kind, splits: {{train: 0.3, val: 0.1, test: 0.6}}}}
+  {{source: folder, path: {folder}, id: name, group: place, splits: {{train: 0.3, val: 0.1, test: 0.6}}}}
 text: "{{{{ words }}}}"
+label: "{{{{ kind }}}}"
 site: {{depth: 0.5, at: resid_post}}
 budget: {{train_tokens: 2000, val_tokens: 600, passes: 1, latents: 96, l0: 8, context: 64, test_tokens: 9000}}
 metrics: [sparse_probe_1, sparse_probe_2, sparse_probe_5, raw_probe_1, raw_probe_5, full_probe, probe_null]
@@ -227,10 +228,10 @@ class TestTrack:
     def test_a_task_without_a_label_or_with_one_alone_is_refused(self, tmp_path: Path) -> None:
         task = make_task(tmp_path / "data")
         good = task.read_text()
-        task.write_text(good.replace("domain: kind, ", ""))
+        task.write_text(good.replace('label: "{{ kind }}"\n', ""))
         with pytest.raises(UserError, match=r"letters.yaml:\d+: track 'sparse_probing' predicts a label"):
             evaluate("identity", str(task), tmp_path / "runs")
         task.write_text(good)
         lone = make_task(tmp_path / "lone", ("0123456789",))
-        with pytest.raises(UserError, match=r"two labels of data\.domain must occur in 5 groups"):
+        with pytest.raises(UserError, match=r"two values of its label must occur in 5 groups"):
             evaluate("identity", str(lone), tmp_path / "runs", controls=False)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.board import asked
+from harness.board.documents import document_map
 from harness.board.facts import differences, facts, notes
-from harness.board.maps import document_map
 from harness.board.pool import Entry, newest, pool
 from harness.board.rank import ranks, unranked
 from harness.board.read import Cell, read_cells
