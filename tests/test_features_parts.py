@@ -213,3 +213,15 @@ def test_random_stand_ins_have_the_covariance_of_what_they_stand_for() -> None:
     assert np.linalg.norm(moment - expected) < 0.1 * np.linalg.norm(expected)
     isotropic = np.eye(32) / 32
     assert np.linalg.norm(isotropic - expected) > 0.5 * np.linalg.norm(expected)
+
+
+def test_what_is_kept_does_not_grow_with_the_text() -> None:
+    held = []
+    for count in (160, 480):
+        text = random_text(count=count, length=64, groups=40)
+        z = torch.rand(text.type_M.size, 3, generator=torch.Generator().manual_seed(1))
+        made = World(text, torch.where(z > 0.97, z, 0.0), [], Sizes(train=10, test=10)).gatherer(20, thorough=True)
+        bests = [*made.windows._fires, *made.windows._silent, made.contexts._top, made.contexts._sample]
+        held.append([{name: tuple(value.shape) for name, value in best.held.items()} for best in bests])
+        assert all(best.key_KF.shape[0] == best.size for best in bests)
+    assert held[0] == held[1]
