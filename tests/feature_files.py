@@ -95,8 +95,8 @@ def file(*layers: LayerFeatures, **change: Any) -> FeatureFile:
             upper=b.layer,
             by_cosine=[(0, 1, 0.9), (1, 0, 0.1)],
             by_correlation=[(0, 1, 0.8), (1, 2, 0.3)],
-            chance_cosine=0.22,
-            chance_correlation=0.17,
+            null_cosine=0.22,
+            null_correlation=0.17,
         )
         for a, b in itertools.pairwise(held)
     ]  # fmt: skip

@@ -48,6 +48,11 @@ def rows(page: Any) -> list[str]:
     return found
 
 
+def shows(page: Any, title: str) -> None:
+    """Wait until a latent is shown: the address changes at once, and what hears of it a moment later."""
+    playwright.expect(page.locator("#feature h3")).to_have_text(title)
+
+
 def head(page: Any, key: str) -> Any:
     return page.locator(f".features th[data-key={key}]")
 
@@ -90,11 +95,11 @@ def test_numbers_labels_and_tokens_are_found(desk: Any) -> None:
 
 def test_a_latent_shows_all_that_is_known_of_it(desk: Any) -> None:
     desk.get_by_label("Show").select_option("full")
-    desk.locator(".features tbody a", has_text="0").first.click()
-    number = desk.locator(".features tr.current th").inner_text()
+    desk.locator(".features tbody a").first.click()
+    number = rows(desk)[0]
     view = desk.locator("#feature")
-    assert view.locator("h3").inner_text() == f"Latent {number}, block 9"
-    assert desk.evaluate("document.activeElement.id") == "feature-title"
+    shows(desk, f"Latent {number}, block 9")
+    playwright.expect(view.locator("h3")).to_be_focused()
     for text in ("Density", "ReasonScore", "Strongest contexts", "Contexts drawn at random", "Evidence tokens"):
         assert text in view.inner_text()
     assert view.locator(".contexts .context").count() == 4
@@ -118,14 +123,14 @@ def test_every_tokens_activation_is_told_by_pointer_and_keys(desk: Any) -> None:
 def test_neighbours_and_clusters_lead_on(browser: Any, site: Path) -> None:
     found = visit(browser, viewport={"width": 1440, "height": 900})
     page = found.open(site, "#f-9-0")
-    assert page.locator("#feature h3").inner_text() == "Latent 0, block 9"
+    shows(page, "Latent 0, block 9")
     page.locator(".near a").first.click()
-    assert page.locator("#feature h3").inner_text() == "Latent 1, block 9"
+    shows(page, "Latent 1, block 9")
     page.get_by_role("link", name="direction cluster 1", exact=True).click()
     cluster = page.locator("#c-9-d-0")
-    assert cluster.get_attribute("open") is not None
+    playwright.expect(cluster).to_have_attribute("open", "")
     cluster.locator(".members a").nth(2).click()
-    assert page.locator("#feature h3").inner_text() == "Latent 2, block 9"
+    shows(page, "Latent 2, block 9")
     assert found.complaints == []
     page.context.close()
 
@@ -135,7 +140,7 @@ def test_blocks_can_be_chosen_and_linked_to(desk: Any) -> None:
     assert desk.locator("p.count[role=status]").inner_text() == "72 of 80 latents"
     desk.locator("details.closest summary").click()
     desk.locator("details.closest a").first.click()
-    assert desk.locator("#feature h3").inner_text() == "Latent 0, block 9"
+    shows(desk, "Latent 0, block 9")
     assert desk.get_by_label("Block", exact=True).input_value() == "0"
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from commands import call
 
-from harness.features.collect import Collector
+from harness.errors import UserError
+from harness.features.collect import Collector, site_of
 from harness.features.making import PreparedFeatures, prepare_features
 from harness.features.sizes import Sizes
 from harness.run.fitting import Fitter
@@ -228,6 +231,13 @@ def test_mistakes_are_one_line_and_exit_2(
     assert answer.err.startswith("harness: ")
     assert answer.out == ""
     assert not (tmp_path / "runs" / "features").exists()
+
+
+def test_a_track_without_text_is_refused() -> None:
+    spec = SimpleNamespace(task="made_up", track="worlds")
+    track: Any = SimpleNamespace(task=SimpleNamespace(spec=spec))
+    with pytest.raises(UserError, match=r"task 'made_up' \(track 'worlds'\) has no text to show contexts of"):
+        site_of(track)
 
 
 def test_without_seeds_the_first_of_the_task_is_shown_with_each_control_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 
 from harness.features.keep import Best, priority
 from harness.features.mass import TokenMass, token_conc, token_entropy
+from harness.features.matching import alike
 from harness.features.neighbours import cluster, nearest, unit
 from harness.features.regression import RIDGE, TokenRegression
 from harness.features.sizes import Sizes
@@ -199,3 +200,28 @@ def test_contexts_are_of_different_documents_with_every_activation() -> None:
                 start, length = int(held["start"]), int(held["length"])
                 assert held["z"][:length].tolist() == z[start : start + length, latent].tolist()
                 assert start <= int(held["peak"]) < start + length <= int(held["start"]) + 32
+
+
+def test_random_stand_ins_have_the_covariance_of_what_they_stand_for() -> None:
+    generator = torch.Generator().manual_seed(0)
+    few = torch.randn(4, 32, generator=generator)
+    rows = unit(torch.randn(2000, 4, generator=generator) @ few + 0.1 * torch.randn(2000, 32, generator=generator))
+    made = alike(rows)
+    assert made.shape == rows.shape
+    assert made.norm(dim=1).numpy() == pytest.approx(np.ones(2000), abs=1e-5)
+    moment, expected = (made.T @ made / 2000).numpy(), (rows.T @ rows / 2000).numpy()
+    assert np.linalg.norm(moment - expected) < 0.1 * np.linalg.norm(expected)
+    isotropic = np.eye(32) / 32
+    assert np.linalg.norm(isotropic - expected) > 0.5 * np.linalg.norm(expected)
+
+
+def test_what_is_kept_does_not_grow_with_the_text() -> None:
+    held = []
+    for count in (160, 480):
+        text = random_text(count=count, length=64, groups=40)
+        z = torch.rand(text.type_M.size, 3, generator=torch.Generator().manual_seed(1))
+        made = World(text, torch.where(z > 0.97, z, 0.0), [], Sizes(train=10, test=10)).gatherer(20, thorough=True)
+        bests = [*made.windows._fires, *made.windows._silent, made.contexts._top, made.contexts._sample]
+        held.append([{name: tuple(value.shape) for name, value in best.held.items()} for best in bests])
+        assert all(best.key_KF.shape[0] == best.size for best in bests)
+    assert held[0] == held[1]

@@ -24,19 +24,18 @@ class ListColumn:
 
 def list_columns(reasoning: bool) -> list[ListColumn]:
     """Return the columns of the list; those of ReasonScore only where a record gave it."""
-    columns = [
+    scores = [
+        ListColumn("reasonscore", "ReasonScore", "of the reasoning record of this fit", "descending"),
+        ListColumn("p", "p", "of its ReasonScore, from circular shifts", "ascending"),
+    ]
+    return [
         ListColumn("index", "Latent", "its number in the dictionary", "ascending"),
+        *(scores if reasoning else []),
         ListColumn("density", "Density", "share of test tokens on which it fires", "descending"),
-        ListColumn("max", "Max", "largest folded activation", "descending"),
         ListColumn("label", "Lexical label", "what stands out where it peaks", "ascending"),
         ListColumn("detection", "Detection", "balanced accuracy of the label on windows of other groups", "descending"),
+        ListColumn("max", "Max", "largest folded activation", "descending"),
     ]
-    if reasoning:
-        columns += [
-            ListColumn("reasonscore", "ReasonScore", "of the reasoning record of this fit", "descending"),
-            ListColumn("p", "p", "of its ReasonScore, from circular shifts", "ascending"),
-        ]
-    return columns
 
 
 def page_data(file: FeatureFile, chosen: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -166,8 +166,8 @@ def _match(match: Match) -> MatchView:
         match,
         histogram(cosine, SHARE_EDGES),
         histogram(correlation, SHARE_EDGES),
-        _share(cosine, match.chance_cosine),
-        _share(correlation, match.chance_correlation),
+        _share(cosine, match.null_cosine),
+        _share(correlation, match.null_correlation),
         sorted(both, key=lambda row: -min(row[2], row[3]))[:MATCHES],
     )
 

@@ -161,15 +161,16 @@ class Match(_Plain):
     """The latents of one layer against those of the next: best cosine of directions, best correlation of activations.
 
     ``by_cosine`` and ``by_correlation`` hold (latent, its best in the other layer, value) of alive latents;
-    ``chance`` is about the largest value that as many random pairs would show.
+    ``null_cosine`` and ``null_correlation`` are what 95 % of the latents stay below when the other layer's vectors are
+    replaced by as many random ones of the same covariance.
     """
 
     lower: int
     upper: int
     by_cosine: list[tuple[int, int, float]]
     by_correlation: list[tuple[int, int, float]]
-    chance_cosine: float
-    chance_correlation: float
+    null_cosine: float
+    null_correlation: float
 
 
 class FeatureFile(_Plain):
