@@ -101,6 +101,17 @@ class TestProbe:
         # Ten means over 600 documents: the standard error is about .0065.
         assert abs(float(np.mean(scores)) - 0.5) < 0.03
 
+    def test_clusters_exchange_their_labels_whole_so_a_cluster_on_both_sides_is_noticed(self) -> None:
+        """Features that name the cluster tell exchanged labels wherever folds part a cluster; ours never do."""
+        cluster_n = np.repeat(np.arange(60), 3)
+        data = Labelled(np.arange(60)[cluster_n] % 2, cluster_n, 2, 60)
+        x_nF = np.random.default_rng(0).normal(size=(60, 200))[cluster_n]
+        other = permuted(data, 0)
+        assert all(len(set(other.y_n[cluster_n == c])) == 1 for c in range(60))
+        parted = Labelled(other.y_n, np.arange(180), 2, 180)
+        assert score(probe(x_nF, parted, (None,))[None], parted) > 0.95
+        assert abs(score(probe(x_nF, other, (None,))[None], other) - 0.5) < 0.2
+
     def test_a_feature_that_never_varies_is_no_error(self) -> None:
         data = labelled(2)
         x_nF = np.full((len(data.y_n), 4), 7.0)
