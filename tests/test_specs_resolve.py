@@ -197,7 +197,7 @@ def test_a_control_that_keeps_all_a_track_reads_is_refused(task: str) -> None:
 
 def test_what_is_wrong_between_several_keys_names_none() -> None:
     sets = {"site.step": '"."'}
-    with pytest.raises(UserError, match='site.step=".": means of steps cannot be put back into the model'):
+    with pytest.raises(UserError, match=r'site\.step=".": means of steps cannot be put back into the model'):
         resolve(Library(), "gsm_symbolic", Overrides(sets=sets), None, lambda _: 2)
 
 

@@ -220,6 +220,9 @@ class TestScores:
         firings = Firings.of(codes, text)
         assert firings.tokens_F.tolist() == (dense > 0).sum(0).tolist()
         assert firings.l0_N.tolist() == (dense > 0).sum(1).tolist()
+        latents = dense.shape[1]
+        some = Codes([folded(torch.from_numpy(dense), torch.ones(latents))], latents, shared=3)
+        assert Firings.of(some, text).l0_N.tolist() == (dense[:, 3:] > 0).sum(1).tolist(), "those of a document aside"
         prompts = [(dense[text.stretch_N == s] > 0).any(0) for s in range(text.length_S.size)]
         assert firings.prompts_F.tolist() == np.sum(prompts, 0).tolist()
 

@@ -66,7 +66,7 @@ def against_null(observed_F: Array, null_SF: NDArray[np.floating], eligible_F: N
 
 
 def exchanged(label_n: NDArray[np.int64], group_n: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return labels ``[n]`` that groups have exchanged: no group tells its label, and labels stay together as they were.
+    """Return labels ``[n]`` that groups have exchanged: labels stay together, and no group tells its own.
 
     They are laid down again group by group, in another order of the groups: each class keeps its number of items, and
     where groups differ in size a few are cut at their ends. Exchanging items instead would part the labels of a group,
