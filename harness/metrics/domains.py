@@ -147,7 +147,8 @@ def domain_gain(parts: Parts, w: Array) -> Array:
 def domain_bal_acc_permuted(parts: Parts, w: Array) -> Array:
     """Balanced accuracy of the same probe where groups have exchanged their labels: chance, or the folds leak.
 
-    Labels are exchanged once, so among few groups one method strays far. As ``domain_bal_acc``. ``w [..., C] -> [...]``.
+    Labels are exchanged once, so among few groups one method strays far. As ``domain_bal_acc``.
+    ``w [..., C] -> [...]``.
     """
     return _balanced_accuracy(parts["permuted_scores"], parts["permuted_label"], _weights(parts, w))
 
