@@ -98,6 +98,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "groups": (words(task="groups"), "task 'groups': the source has 2 group(s) in 2 documents, too few for"),
     "data folder": (words(set="data.path=absent"), "'absent' is not a folder (it should hold one file SPLIT.jsonl per"),
     "data dir": (words(**{"data-dir": "absent"}), "--data-dir (HARNESS_DATA): 'absent' is not a folder"),
+    "checkpoint": (words(method="path:"), "--method: 'path:' wants the folder of a dictionary behind it."),
     "include path": (["list", "tasks", "--include-path=absent"], "--include-path: 'absent' is not a folder"),
     "include folder": (["list", "tasks", "--include-path=rows"], "--include-path: 'rows' holds none of the folders"),
     "key": (

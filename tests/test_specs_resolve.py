@@ -186,6 +186,21 @@ def test_a_control_of_a_kind_the_track_does_not_take_is_refused(
         resolve(library, "made", Overrides(), None, lambda model: 4)
 
 
+@pytest.mark.parametrize("task", ["planted_traces", "boolq_probe"])
+def test_a_control_that_keeps_all_a_track_reads_is_refused(task: str) -> None:
+    """Permuting decoder rows leaves codes as they are: beside a metric of codes it would be the method itself."""
+    sets = {"controls.derived": "[permuted_decoder]"}
+    with pytest.raises(UserError, match="control 'permuted_decoder' keeps the codes of a method, and track"):
+        resolve(Library(), task, Overrides(sets=sets), None, lambda _: 2)
+    assert resolve(Library(), "gsm_symbolic", Overrides(sets=sets), None, lambda _: 2).spec.controls.derived
+
+
+def test_what_is_wrong_between_several_keys_names_none() -> None:
+    sets = {"site.step": '"."'}
+    with pytest.raises(UserError, match=r'site\.step=".": means of steps cannot be put back into the model'):
+        resolve(Library(), "gsm_symbolic", Overrides(sets=sets), None, lambda _: 2)
+
+
 def test_unknown_metrics_and_bars_on_metrics_not_listed_are_refused_with_their_line(tmp_path: Path) -> None:
     message = refused(tmp_path / "a", edit(TASK, ("[fvu, l0]", "[fvu, l0, kl_splic]")))
     assert f"made.yaml:{line_of(TASK, 'metrics:')}: unknown metric of track 'reconstruction' 'kl_splic'." in message

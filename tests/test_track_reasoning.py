@@ -55,7 +55,9 @@ class TestPlantedTruth:
     def test_who_passes_the_null(self, stored: StoredRecord) -> None:
         table = stored.latents()
         assert table["passed"].nonzero()[0].tolist() == [THINKS, DECOY, MARKER]
-        assert (table["p_max"][ALWAYS:] > 0.2).all()
+        # One value on every token: no shift changes its score, so there is nothing to test.
+        assert np.isnan(table["p_max"][ALWAYS])
+        assert np.isfinite(table["p_max"][ALWAYS + 1 :]).all()
         assert (table["p"][: MARKER + 1] < 0.01).all()
         assert values(stored.record)["rs_pass"] == 3
 

@@ -101,6 +101,17 @@ class TestProbe:
         # Ten means over 600 documents: the standard error is about .0065.
         assert abs(float(np.mean(scores)) - 0.5) < 0.03
 
+    def test_clusters_exchange_their_labels_whole_so_a_cluster_on_both_sides_is_noticed(self) -> None:
+        """Features that name the cluster tell exchanged labels wherever folds part a cluster; ours never do."""
+        cluster_n = np.repeat(np.arange(60), 3)
+        data = Labelled(np.arange(60)[cluster_n] % 2, cluster_n, 2, 60)
+        x_nF = np.random.default_rng(0).normal(size=(60, 200))[cluster_n]
+        other = permuted(data, 0)
+        assert all(len(set(other.y_n[cluster_n == c])) == 1 for c in range(60))
+        parted = Labelled(other.y_n, np.arange(180), 2, 180)
+        assert score(probe(x_nF, parted, (None,))[None], parted) > 0.95
+        assert abs(score(probe(x_nF, other, (None,))[None], other) - 0.5) < 0.2
+
     def test_a_feature_that_never_varies_is_no_error(self) -> None:
         data = labelled(2)
         x_nF = np.full((len(data.y_n), 4), 7.0)
@@ -158,7 +169,7 @@ text: "{{{{ words }}}}"
 label: "{{{{ kind }}}}"
 site: {{depth: 0.5, at: resid_post}}
 budget: {{train_tokens: 2000, val_tokens: 600, passes: 1, latents: 96, l0: 8, context: 64, test_tokens: 9000}}
-metrics: [sparse_probe_1, sparse_probe_2, sparse_probe_5, raw_probe_1, raw_probe_5, full_probe, probe_null]
+metrics: [sparse_probe_1, sparse_probe_2, sparse_probe_5, raw_probe_1, raw_probe_5, full_probe, probe_null, l0]
 controls: {{ceiling: [identity], floor: [random_dictionary]}}
 seeds: [0]
 """
@@ -197,6 +208,13 @@ class TestTrack:
         record = record_of(outcome, "topk")
         assert record.margins["sparse_probe_5"].value is not None
         assert record.details["labels"] == 2
+        assert ours["l0"] == pytest.approx(8)
+
+    def test_latents_that_code_the_document_do_not_count_in_l0(self, tmp_path: Path) -> None:
+        task = str(make_task(tmp_path / "data"))
+        record = record_of(evaluate("shared_unique", task, tmp_path / "runs", controls=False), "shared_unique")
+        # 64 of 96 latents are shared and always active; 8 of the others are wanted.
+        assert 0 < (values(record)["l0"] or 0) < 20
 
     def test_numbers_do_not_depend_on_the_batch_size(self, tmp_path: Path) -> None:
         task = str(make_task(tmp_path / "data"))
@@ -217,10 +235,7 @@ class TestTrack:
 
     def test_rare_labels_are_left_out_and_said(self, tmp_path: Path) -> None:
         task = str(make_task(tmp_path / "data"))
-        text = (
-            Path(task).read_text().replace("test: 0.6", "test: 0.6").replace("test_tokens: 9000", "test_tokens: 20000")
-        )
-        Path(task).write_text(text)
+        Path(task).write_text(Path(task).read_text().replace("test_tokens: 9000", "test_tokens: 20000"))
         record = evaluate("identity", task, tmp_path / "runs", controls=False).records[0].record
         said = [note for note in record.warnings if "left out" in note]
         assert said == ["labels in fewer than 5 groups are left out: rare"]

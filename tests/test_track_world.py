@@ -201,8 +201,8 @@ def test_the_oracle_refuses_what_its_world_never_drew() -> None:
             ["--method", "oracle", "--task", "toy_task"],
             "method 'oracle' needs truth, which task 'toy_task' cannot give.",
         ),
-        (["--model", "tiny-random"], "--model: toy_world run no language model (their activations are drawn)."),
-        (["--layers", "1"], "--layers: toy_world run no language model (their activations are drawn)."),
+        (["--model", "tiny-random"], "--model: no language model runs for toy_world, whose activations are drawn."),
+        (["--layers", "1"], "--layers: no language model runs for toy_world, whose activations are drawn."),
         (["--set", "data.active=40"], "active (40) would have the commonest direction fire 6.58 times a token"),
         (["--set", "data.widht=40"], "unknown key 'widht' in 'data'. Did you mean 'width'?"),
         (["--set", "model=tiny-random"], "a world is drawn and no language model runs, so 'model' has no use"),
@@ -212,6 +212,10 @@ def test_the_oracle_refuses_what_its_world_never_drew() -> None:
             "track 'reconstruction' takes data from hub, folder, reasoning_gym, prompts, planted;",
         ),
         (["--set", "metrics=[kl_splice]"], "unknown metric of track 'world' 'kl_splice'."),
+        (
+            ["--set", "controls.derived=[random_model]"],
+            "control 'random_model' draws a language model's weights anew; task 'toy_world' runs none.",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(

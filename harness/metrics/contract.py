@@ -171,6 +171,11 @@ def get_metric(name: str, where: str = "") -> Metric:
     return found[name]
 
 
+def constant(w: Array, value: float) -> Array:
+    """Repeat a value that does not depend on clusters, for all tokens decide it at once: ``w [..., C] -> [...]``."""
+    return np.full(w.shape[:-1], value, dtype=np.float64)
+
+
 def ratio(
     numerator: Array, denominator: Array, reason: str = "the denominator is 0", above: Array | float | None = None
 ) -> Array:

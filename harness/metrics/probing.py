@@ -74,5 +74,5 @@ def full_probe(parts: Parts, w: Array) -> Array:
     interval="none",
 )
 def probe_null(parts: Parts, w: Array) -> Array:
-    """What ``sparse_probe_5`` is when labels are exchanged among documents; away from .5 the track is at fault."""
+    """What ``sparse_probe_5`` is where groups have exchanged their labels; away from .5 the track is at fault."""
     return _balanced(parts, w, "null_hits", "null_n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.metrics.contract import Array, NotComputableError, Parts, metric, ratio
+from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
 
 REASONING = ("reasoning",)
 _PAPER = "arXiv 2503.18878 v2, Eq. 4-5"
@@ -149,11 +149,6 @@ def rs_topk(parts: Parts, w: Array) -> Array:
     return ratio(total, count, "no selected latent is among the top latents of any prompt")
 
 
-def _same(w: Array, value: float) -> Array:
-    """Repeat a value that does not depend on clusters: the null was drawn over all tokens at once."""
-    return np.full(w.shape[:-1], value, dtype=np.float64)
-
-
 @metric(
     unit="latents",
     direction="up",
@@ -169,7 +164,7 @@ def rs_pass(parts: Parts, w: Array) -> Array:
     Says that a latent is aligned with the words, not that it reasons: a token detector passes. ``w [..., C] -> [...]``,
     constant.
     """
-    return _same(w, float(parts["passed"].sum()))
+    return constant(w, float(parts["passed"].sum()))
 
 
 @metric(
@@ -190,4 +185,4 @@ def rs_survive(parts: Parts, w: Array) -> Array:
     passed = float(parts["tested_passed"].sum())
     if passed == 0:
         raise NotComputableError("none of the latents that were tested by injection passes the shift null")
-    return _same(w, float(parts["tested_survived"].sum()) / passed)
+    return constant(w, float(parts["tested_survived"].sum()) / passed)

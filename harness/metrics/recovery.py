@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.metrics.contract import Array, NotComputableError, Parts, metric
+from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric
 
 WORLD = ("world",)
 FOUND = 0.9
 _NULL = "random unit directions: about the expected largest |cos| (.39 for 512 in 64 dimensions)"
-
-
-def _same(w: Array, value: float) -> Array:
-    """Repeat a value that does not depend on clusters: directions are fitted once for all documents."""
-    return np.full(w.shape[:-1], value, dtype=np.float64)
 
 
 @metric(
@@ -36,7 +31,7 @@ def mcc(parts: Parts, w: Array) -> Array:
     ``min(G, F)`` pairs, matched for the largest sum. A dictionary of few latents is judged on few pairs: see
     ``mcc_over_g``. ``w [..., C] -> [...]``, constant.
     """
-    return _same(w, float(parts["cos_matched"].mean()))
+    return constant(w, float(parts["cos_matched"].mean()))
 
 
 @metric(
@@ -54,7 +49,7 @@ def mcc_over_g(parts: Parts, w: Array) -> Array:
 
     ``sum over pairs / G``. ``w [..., C] -> [...]``, constant.
     """
-    return _same(w, float(parts["cos_matched"].sum() / parts["cos_best"].size))
+    return constant(w, float(parts["cos_matched"].sum() / parts["cos_best"].size))
 
 
 @metric(
@@ -72,7 +67,7 @@ def mmcs(parts: Parts, w: Array) -> Array:
 
     ``mean_g max_f |cos|``. ``w [..., C] -> [...]``, constant.
     """
-    return _same(w, float(parts["cos_best"].mean()))
+    return constant(w, float(parts["cos_best"].mean()))
 
 
 @metric(
@@ -91,7 +86,7 @@ def recall_90(parts: Parts, w: Array) -> Array:
     ``mean_g 1[max_f |cos| >= 0.9]``. ``w [..., C] -> [...]``, constant.
     """
     # Directions are float32 numbers: one at 0.9 exactly must not depend on the last digit.
-    return _same(w, float((parts["cos_best"] >= FOUND - 1e-6).mean()))
+    return constant(w, float((parts["cos_best"] >= FOUND - 1e-6).mean()))
 
 
 @metric(
@@ -110,7 +105,7 @@ def uniqueness(parts: Parts, w: Array) -> Array:
 
     A latent without a direction claims none. ``w [..., C] -> [...]``, constant.
     """
-    return _same(w, float((parts["claims"] == 1).sum() / parts["latents"]))
+    return constant(w, float((parts["claims"] == 1).sum() / parts["latents"]))
 
 
 @metric(

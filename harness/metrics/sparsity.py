@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.metrics.contract import Array, NotComputableError, Parts, metric, ratio
+from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
 
 DICTIONARIES = ("reconstruction", "domains", "world")
 DENSE = 0.1
@@ -30,7 +30,7 @@ def false_dead(rho: Array | float, tokens: int) -> float:
     unit="latents/token",
     direction="target",
     needs=("n", "l0"),
-    tracks=(*DICTIONARIES, "reasoning"),
+    tracks=(*DICTIONARIES, "reasoning", "sparse_probing"),
     source="SAEBench core (l0), arXiv 2503.09532; signed codes count where they are not 0",
     null="identity: the width; mean_only: 0",
 )
@@ -108,11 +108,6 @@ def _densities(parts: Parts) -> Array:
     return ratio(fires_F, np.asarray(parts["n_density"], dtype=np.float64), "no tokens were counted for densities")
 
 
-def _same(w: Array, value: float) -> Array:
-    """Repeat a value that does not depend on clusters: firing counts are taken over all tokens at once."""
-    return np.full(w.shape[:-1], value, dtype=np.float64)
-
-
 @metric(
     unit="1",
     direction="down",
@@ -128,7 +123,7 @@ def dead_frac(parts: Parts, w: Array) -> Array:
 
     ``mean_i 1[fires_i = 0]``; ``false_dead`` gives what chance alone contributes. ``w [..., C] -> [...]``, constant.
     """
-    return _same(w, float(np.mean(_densities(parts) == 0)))
+    return constant(w, float(np.mean(_densities(parts) == 0)))
 
 
 @metric(
@@ -146,7 +141,7 @@ def dense_frac(parts: Parts, w: Array) -> Array:
 
     ``mean_i 1[fires_i / n_density > 0.1]``. ``w [..., C] -> [...]``, constant.
     """
-    return _same(w, float(np.mean(_densities(parts) > DENSE)))
+    return constant(w, float(np.mean(_densities(parts) > DENSE)))
 
 
 @metric(
@@ -166,7 +161,7 @@ def duplicate_frac(parts: Parts, w: Array) -> Array:
     """
     if parts["duplicates"].size == 0:
         raise NotComputableError("there are no latents")
-    return _same(w, float(np.mean(parts["duplicates"])))
+    return constant(w, float(np.mean(parts["duplicates"])))
 
 
 def _entropy(parts: Parts) -> float:
@@ -196,7 +191,7 @@ def density_entropy(parts: Parts, w: Array) -> Array:
     if parts["fires"].size == 1:
         raise NotComputableError("one latent alone has no evenness")
     entropy = _entropy(parts)
-    return _same(w, entropy / np.log(parts["fires"].size))
+    return constant(w, entropy / np.log(parts["fires"].size))
 
 
 @metric(
@@ -214,4 +209,4 @@ def n_effective(parts: Parts, w: Array) -> Array:
 
     ``exp(H)`` with ``H`` of ``density_entropy``. ``w [..., C] -> [...]``, constant. Not computable where nothing fires.
     """
-    return _same(w, float(np.exp(_entropy(parts))))
+    return constant(w, float(np.exp(_entropy(parts))))

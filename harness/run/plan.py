@@ -148,7 +148,9 @@ def _check_model_options(library: Library, request: Request) -> None:
     given = {"--model": request.overrides.model, "--layers": request.layers, "--revision": request.revision}
     option = next((name for name, value in given.items() if value), None)
     if option and all(library.task(name).model is None for name in request.tasks):
-        raise UserError(f"{option}: {', '.join(request.tasks)} run no language model (their activations are drawn).")
+        raise UserError(
+            f"{option}: no language model runs for {', '.join(request.tasks)}, whose activations are drawn."
+        )
 
 
 def _contestants(library: Library, request: Request) -> list[tuple[FoundMethod, dict[str, Any]]]:

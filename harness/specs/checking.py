@@ -40,7 +40,9 @@ def _sentence(error: ValidationError, document: Document, model: type[BaseModel]
         return f"{where}: {what} lacks the key '{name}.{tag}'."
     if first["type"] == "union_tag_invalid":
         return _unknown_tag(first["ctx"], key, document)
-    return f"{where}: '{name}': {_in_words(first['msg'])}{_got(_lookup(document.value, key))}."
+    # What is wrong between several keys is the file's own, and has no name.
+    about = f"'{name}': " if key else ""
+    return f"{where}: {about}{_in_words(first['msg'])}{_got(_lookup(document.value, key))}."
 
 
 def _unknown_tag(context: dict[str, Any], key: Key, document: Document) -> str:

@@ -24,7 +24,7 @@ from harness.specs.worlds import WorldData
 # What a folder that the user adds may hold.
 CONTENT = ("methods", "tasks", "metrics")
 # A method that is a folder with somebody's dictionary: [LABEL=]path:DIR.
-_PATH = re.compile(r"(?:(?P<label>[A-Za-z0-9_.-]+)=)?path:(?P<folder>.+)")
+_PATH = re.compile(r"(?:(?P<label>[A-Za-z0-9_.-]+)=)?path:(?P<folder>.*)")
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,8 @@ class Library:
         """Return a method by name, by path of its YAML, or as ``path:DIR`` of a checkpoint; raises ``UserError``."""
         path = _PATH.fullmatch(name)
         if path:
+            if not path["folder"]:
+                raise UserError(f"{where or '--method'}: '{name}' wants the folder of a dictionary behind it.")
             return _checkpoint(Path(path["folder"]), path["label"], where)
         return self._read_method(self._named(name, where), ())
 

@@ -38,6 +38,9 @@ class MethodSpec(Strict):
     only: Literal["any", "shared"] = Field(
         default="any", description="of a control built from any method: only from those with a shared code"
     )
+    keeps: Literal["codes"] | None = Field(
+        default=None, description="of a control: what it leaves as it is, so that a track that reads no more refuses it"
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its default")
 
     @model_validator(mode="after")
@@ -79,6 +82,9 @@ class TrackCard(Strict):
     kinds: tuple[Kind, ...] = Field(description="kinds of method it can measure")
     sources: tuple[Source, ...] = Field(
         default=("hub", "folder", "reasoning_gym", "prompts", "planted"), description="where its data may come from"
+    )
+    reads: Literal["codes", "reconstructions"] = Field(
+        default="reconstructions", description="what it measures of a method: codes alone, or reconstructions too"
     )
     labels: bool = Field(default=False, description="whether documents need a label")
     steps: bool = Field(default=False, description="whether it can measure the means of steps (site.step)")

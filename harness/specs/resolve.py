@@ -210,6 +210,15 @@ def _check_control(library: Library, document: Document, spec: TaskSpec, role: s
         raise UserError(
             f"{where}: control '{name}' needs {', '.join(missing)}, which track '{card.track}' cannot give."
         )
+    if method.model is not None and spec.model is None:
+        raise UserError(
+            f"{where}: control '{name}' draws a language model's weights anew; task '{spec.task}' runs none."
+        )
+    if method.keeps == card.reads:
+        raise UserError(
+            f"{where}: control '{name}' keeps the {card.reads} of a method, and track '{card.track}' reads nothing "
+            "else, so it says nothing there; take it out."
+        )
     if method.derived != (role == "derived"):
         right = "derived" if method.derived else "ceiling or floor"
         raise UserError(f"{where}: '{name}' belongs under controls.{right}, not controls.{role}.")

@@ -1,4 +1,4 @@
-"""Many statistics against their common null distribution: per statistic, and with the error held over all of them."""
+"""Nulls: many statistics against their common null distribution, and labels exchanged among groups."""
 
 from __future__ import annotations
 
@@ -63,6 +63,20 @@ def against_null(observed_F: Array, null_SF: NDArray[np.floating], eligible_F: N
     p_max[order] = np.maximum.accumulate((1 + largest) / (1 + draws))
     q[order] = benjamini_hochberg(p[order])
     return Tested(z, p, q, p_max)
+
+
+def exchanged(label_n: NDArray[np.int64], group_n: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return labels ``[n]`` that groups have exchanged: labels stay together, and no group tells its own.
+
+    They are laid down again group by group, in another order of the groups: each class keeps its number of items, and
+    where groups differ in size a few are cut at their ends. Exchanging items instead would part the labels of a group,
+    and a group on both sides of a fold would go unnoticed.
+    """
+    groups, of_n = np.unique(group_n, return_inverse=True)
+    rank_g = np.random.default_rng(seed).permutation(len(groups))
+    new_n = np.empty_like(label_n)
+    new_n[np.argsort(of_n, kind="stable")] = label_n[np.argsort(rank_g[of_n], kind="stable")]
+    return new_n
 
 
 def _moments(null_SF: NDArray[np.floating]) -> tuple[Array, Array]:

@@ -11,7 +11,8 @@ from scipy import sparse
 from torch import Tensor
 
 from harness.api import Dictionary
-from harness.tracks.sums import Contribution, check_output, whole_documents
+from harness.tracks.coding import codes
+from harness.tracks.sums import Contribution
 
 # Entries held at once: 12 bytes each.
 ENTRIES = 2**23
@@ -33,12 +34,7 @@ def folded(z_NF: Tensor, norm_F: Tensor) -> Contribution:
 def encoded(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Contribution:
     """Encode whole documents, few at a time, and return the folded codes; raises ``CellError`` on a wrong output."""
     norm_F = method.directions().norm(dim=1).to(x_ND.device)
-    pieces = []
-    for rows in whole_documents(doc_N, norm_F.shape[0]):
-        z_NF = method.encode(x_ND[rows], doc_N[rows])
-        check_output("encode", z_NF, (rows.stop - rows.start, norm_F.shape[0]))
-        pieces.append(folded(z_NF, norm_F))
-    return stacked(pieces)
+    return stacked([folded(z_NF, norm_F) for _, z_NF in codes(method, x_ND, doc_N)])
 
 
 def width(method: Dictionary) -> int:
@@ -55,10 +51,13 @@ def stacked(pieces: Sequence[Contribution]) -> Contribution:
 
 
 class Codes:
-    """The codes ``[N, F]`` of a split in chunks of pieces. A single chunk is kept; several are read on every pass."""
+    """The codes ``[N, F]`` of a split in chunks of pieces. A single chunk is kept; several are read on every pass.
 
-    def __init__(self, pieces: Sequence[Contribution], latents: int) -> None:
-        self._pieces, self.latents = pieces, latents
+    The first ``shared`` latents code the document.
+    """
+
+    def __init__(self, pieces: Sequence[Contribution], latents: int, shared: int = 0) -> None:
+        self._pieces, self.latents, self.shared = pieces, latents, shared
         self._only: sparse.csr_array | None = None
 
     def chunks(self) -> Iterator[tuple[int, sparse.csr_array]]:
@@ -91,8 +90,8 @@ class Codes:
         """Return ``rows @ codes``, float64 ``[R, F]`` (or some columns): sums of codes over the tokens of each row."""
         width = self.latents if columns is None else columns.size
         total = np.zeros((rows_RN.shape[0], width))
-        for start, codes in self.chunks():
-            whole = start == 0 and codes.shape[0] == rows_RN.shape[1]
-            rows = rows_RN if whole else rows_RN[:, start : start + codes.shape[0]]
-            total += (rows @ (codes if columns is None else codes[:, columns])).toarray()
+        for start, chunk in self.chunks():
+            whole = start == 0 and chunk.shape[0] == rows_RN.shape[1]
+            rows = rows_RN if whole else rows_RN[:, start : start + chunk.shape[0]]
+            total += (rows @ (chunk if columns is None else chunk[:, columns])).toarray()
         return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,21 @@ def dictionary(method: Method, track: str) -> Dictionary:
     if not isinstance(method, Dictionary):
         raise CellError(f"track '{track}' measures dictionaries, got a {method.kind}")
     return method
+
+
+def each(
+    methods: Mapping[str, Method], track: str, work: Callable[[str, Dictionary], Contribution]
+) -> dict[str, Contribution | CellError]:
+    """Return what ``work`` gives for every method, or why it fails: one method's error is its own cell's alone."""
+    results: dict[str, Contribution | CellError] = {}
+    for name, method in methods.items():
+        try:
+            results[name] = work(name, dictionary(method, track))
+        except CellError as error:
+            results[name] = error
+        except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
+            results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
+    return results
 
 
 def codes(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -13,6 +13,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from harness.stats.nulls import exchanged
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -45,16 +47,8 @@ def labelled(label_n: Ints, group_n: Ints) -> Labelled:
 
 
 def permuted(items: Labelled, seed: int = 0) -> Labelled:
-    """Return the null: groups exchange their labels, and folds are made anew.
-
-    The labels are laid down again group by group, in another order of the groups: each class keeps its number of items,
-    and labels stay together as they were (where groups differ in size, but for the ends).
-    """
-    groups, of_n = np.unique(items.group_n, return_inverse=True)
-    rank_g = np.random.default_rng(seed).permutation(len(groups))
-    label_n = np.empty_like(items.label_n)
-    label_n[np.argsort(of_n, kind="stable")] = items.label_n[np.argsort(rank_g[of_n], kind="stable")]
-    return labelled(label_n, items.group_n)
+    """Return the null: groups exchange their labels, and folds are made anew."""
+    return labelled(exchanged(items.label_n, items.group_n, seed), items.group_n)
 
 
 def class_scores(feature_nF: Floats, items: Labelled, progress: Callable[[int, int], None]) -> Floats:

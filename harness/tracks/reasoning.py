@@ -25,6 +25,7 @@ from harness.specs.identity import digest
 from harness.specs.reasoning import Reasoning
 from harness.specs.record import DataPart, ModelPart
 from harness.tracks.codes import Codes, encoded, width
+from harness.tracks.coding import each, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
 from harness.tracks.injection import inject, peaks
 from harness.tracks.lexicon import Lexicon
@@ -78,18 +79,22 @@ class ReasoningTrack(Track):
         """Encode one test batch, or select latents, or inject the top tokens of one selected latent of each method."""
         tests = len(self._tests)
         if unit < tests:
-            return _each(methods, self._encoder(self.site.test.batches[unit]))
+            return each(methods, self.task.spec.track, self._encoder(self.site.test.batches[unit]))
         if unit == tests:
-            return _each(methods, lambda name, method: self._selection(name, method).contribution())
+            return each(
+                methods, self.task.spec.track, lambda name, method: self._selection(name, method).contribution()
+            )
         plain_BTD = self._plain
-        return _each(methods, lambda name, method: self._inject(unit - tests - 1, name, method, plain_BTD))
+        return each(
+            methods, self.task.spec.track, lambda name, method: self._inject(unit - tests - 1, name, method, plain_BTD)
+        )
 
     def _encoder(self, batch: TokenBatch) -> Callable[[str, Dictionary], Contribution]:
         x_BTD = self.site.read(batch)
         batch = self.site.mask(batch, x_BTD)
         x_ND, doc_N = x_BTD[batch.keep_BT].float(), piece_ids(batch).to(x_BTD.device)
         keep = batch.keep_BT.numpy()
-        return lambda _name, method: {**encoded(method, x_ND, doc_N), "keep": keep, "latents": np.array(width(method))}
+        return lambda _name, method: {**encoded(method, x_ND, doc_N), "keep": keep, **_sizes(method)}
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -102,7 +107,7 @@ class ReasoningTrack(Track):
                 self._selected[name] = Selection.nothing(self.options)
             else:
                 pieces = [encoded(method, x, doc) for x, doc in self._val_rows()]
-                codes = Codes(pieces, width(method))
+                codes = Codes(pieces, width(method), method.shared)
                 share = self._val.ids_N.size / self.lexicon.test.ids_N.size
                 self._selected[name] = select(self.lexicon.split(self._val, codes), self.options, min(share, 1.0))
         return self._selected[name]
@@ -154,7 +159,7 @@ class ReasoningTrack(Track):
         tests = len(self._tests)
         first = contributions[0]
         batches = [_final(self.site.test.batches[i], contributions[i]["keep"]) for i in range(tests)]
-        codes = Codes(_Head(contributions, tests), int(first["latents"]))
+        codes = Codes(_Head(contributions, tests), int(first["latents"]), int(first["shared"]))
         chosen = Selection.of(contributions[tests])
         injected = [contributions[i] for i in range(tests + 1, len(contributions))]
         test = self.lexicon.split(Text.of(batches), codes)
@@ -169,10 +174,7 @@ class ReasoningTrack(Track):
         if self.lexicon.dropped:
             rare = ", ".join(f"{word} ({count})" for word, count in self.lexicon.dropped.items())
             notes.append(f"words left out, fewer than {self.options.min_occurrences} occurrences: {rare}")
-        target, l0 = self.task.budget.l0, parts["l0"].sum() / parts["n"].sum()
-        if contestant and target and abs(l0 - target) > 0.05 * target:
-            notes.append(f"L0 is {l0:.1f}, more than 5 % from the task's {target}: compare at matched L0 only")
-        return notes
+        return [*notes, *(unmatched(parts, self.task.budget.l0) if contestant else [])]
 
     def model_device(self) -> str:
         """Return where the model runs."""
@@ -202,20 +204,8 @@ class _Head(Sequence[Contribution]):
         return self._whole[index]
 
 
-def _each(
-    methods: Mapping[str, Method], work: Callable[[str, Dictionary], Contribution]
-) -> dict[str, Contribution | CellError]:
-    results: dict[str, Contribution | CellError] = {}
-    for name, method in methods.items():
-        try:
-            if not isinstance(method, Dictionary):
-                raise CellError(f"track 'reasoning' measures dictionaries, got a {method.kind}")
-            results[name] = work(name, method)
-        except CellError as error:
-            results[name] = error
-        except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
-            results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
-    return results
+def _sizes(method: Dictionary) -> Contribution:
+    return {"latents": np.array(width(method)), "shared": np.array(method.shared)}
 
 
 def _kept(batch: TokenBatch, inside_N: Tensor) -> TokenBatch:

@@ -21,7 +21,7 @@ _COLUMNS = 512
 
 @dataclass(frozen=True)
 class Firings:
-    """On how many tokens and in how many stretches a latent fires, and how many latents a token has."""
+    """On how many tokens and in how many stretches a latent fires, and how many not shared a token has."""
 
     tokens_F: Ints
     prompts_F: Ints
@@ -34,9 +34,9 @@ class Firings:
         l0_N = np.zeros(text.ids_N.size, np.int64)
         for start, chunk in codes.chunks():
             tokens_F += np.bincount(chunk.indices, minlength=codes.latents)
-            l0_N[start : start + chunk.shape[0]] = np.diff(chunk.indptr)
-            stretch_E = np.repeat(text.stretch_N[start : start + chunk.shape[0]], np.diff(chunk.indptr))
-            pairs = np.unique(stretch_E * codes.latents + chunk.indices)
+            token_E = np.repeat(np.arange(start, start + chunk.shape[0]), np.diff(chunk.indptr))
+            l0_N += np.bincount(token_E[chunk.indices >= codes.shared], minlength=l0_N.size)
+            pairs = np.unique(text.stretch_N[token_E] * codes.latents + chunk.indices)
             # Chunks hold whole pieces, and no stretch spans two pieces.
             prompts_F += np.bincount(pairs % codes.latents, minlength=codes.latents)
         return cls(tokens_F, prompts_F, l0_N)

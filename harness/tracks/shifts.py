@@ -14,7 +14,7 @@ from scipy import sparse
 from harness.api import Progress
 from harness.metrics.reasoning import reason_scores
 from harness.tracks.codes import Codes, Floats
-from harness.tracks.marks import Text, Words, shifted
+from harness.tracks.marks import Text, Words, mask, shifted
 
 BLOCK = 25
 
@@ -24,17 +24,23 @@ def null_scores(
 ) -> NDArray[np.float32]:
     """Return ReasonScore of every latent under every shift, ``[shifts, F]``.
 
+    The dictionary's sums, by which scores are shares, stay those of the windows where they are: a latent is held
+    against its own codes elsewhere. Were they shifted too, a latent that is blind to words (a document's shared code)
+    would seem to follow them wherever the other latents are weaker inside the windows.
+
     The same seed gives the same offsets for every method on a text, which pairs them.
     """
     rng = np.random.default_rng([seed, 2])
     everything_F = codes.weighted(sparse.csr_array(np.ones((1, text.ids_N.size))))[0]
+    inside_F = codes.weighted(mask([words.union()], text.ids_N.size))[0]
+    totals = inside_F.sum(), np.maximum(everything_F - inside_F, 0.0).sum()
     size_R = np.array([p.size for p in words.position_R], dtype=np.float64)
     found = np.empty((shifts, codes.latents), dtype=np.float32)
     for first in range(0, shifts, BLOCK):
         count = min(BLOCK, shifts - first)
         offset_BS = (rng.random((count, text.length_S.size)) * text.length_S).astype(np.int64)
         inside_BF, sum_BRF = window_sums(codes, text, words, offset_BS)
-        scores = reason_scores(inside_BF, everything_F - inside_BF, sum_BRF / size_R[:, None], alpha)
+        scores = reason_scores(inside_BF, everything_F - inside_BF, sum_BRF / size_R[:, None], alpha, totals)
         found[first : first + count] = scores
         progress("shifting windows", first + count, shifts)
     return found

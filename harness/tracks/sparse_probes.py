@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+
+from harness.stats.nulls import exchanged
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -97,6 +99,5 @@ def counts(data: Labelled) -> Floats:
 
 
 def permuted(data: Labelled, seed: int) -> Labelled:
-    """Return the documents with their labels exchanged at random."""
-    y_n: Ints = np.random.default_rng(seed).permutation(data.y_n)
-    return Labelled(y_n, data.cluster_n, data.classes, data.clusters)
+    """Return the null: clusters exchange their labels."""
+    return replace(data, y_n=exchanged(data.y_n, data.cluster_n, seed))

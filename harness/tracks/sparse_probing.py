@@ -21,7 +21,7 @@ from harness.errors import CellError, UserError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.specs.record import DataPart, ModelPart
-from harness.tracks.coding import codes, dictionary
+from harness.tracks.coding import codes, each, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
 from harness.tracks.site import Site
 from harness.tracks.sparse_probes import FOLDS, Floats, Labelled, counts, permuted, probe
@@ -81,15 +81,7 @@ class SparseProbing(Track):
         batch = self.site.mask(batch, x_BTD)
         x_ND = x_BTD[batch.keep_BT].float()
         shared = self._shared(x_ND, batch)
-        results: dict[str, Contribution | CellError] = {}
-        for name, method in methods.items():
-            try:
-                results[name] = {**shared, **_codes(dictionary(method, self.task.spec.track), x_ND, batch)}
-            except CellError as error:
-                results[name] = error
-            except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
-                results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
-        return results
+        return each(methods, self.task.spec.track, lambda _, method: {**shared, **_codes(method, x_ND, batch)})
 
     def _shared(self, x_ND: Tensor, batch: TokenBatch) -> Contribution:
         """Return tokens per cluster, and tokens, cluster and summed activation of each document."""
@@ -151,11 +143,11 @@ class SparseProbing(Track):
         return Labelled(y_n[kept], cluster_n[kept], len(label_of), clusters), kept, pooled
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
-        """Say what fell short of the budget, and which labels are too rare to probe."""
+        """Say what fell short of the budget, which labels are too rare to probe, and whether L0 missed its target."""
         numbered, groups = self._labels
         rare = sorted(set(groups) - set(numbered))
         notes = [f"labels in fewer than {FOLDS} groups are left out: {', '.join(rare)}"] if rare else []
-        return [*self.site.notes(), *notes]
+        return [*self.site.notes(), *notes, *(unmatched(parts, self.task.budget.l0) if contestant else [])]
 
     def model_device(self) -> str:
         """Return where the model runs."""
@@ -171,7 +163,7 @@ class SparseProbing(Track):
 
 
 def _codes(method: Dictionary, x_ND: Tensor, batch: TokenBatch) -> Contribution:
-    """Return summed folded codes of each document, and active latents per cluster."""
+    """Return summed folded codes of each document, and active latents per cluster (shared ones left out)."""
     doc_N = piece_ids(batch).to(x_ND.device)
     norm_F = method.directions().norm(dim=1).to(x_ND.device)
     kept_N = batch.doc_BT[batch.keep_BT]
@@ -180,7 +172,7 @@ def _codes(method: Dictionary, x_ND: Tensor, batch: TokenBatch) -> Contribution:
     for rows, z_NF in codes(method, x_ND, doc_N):
         documents = Clusters(kept_N[rows])
         total_KF[torch.searchsorted(ids_K, documents.ids_K).numpy()] += documents.sum(z_NF * norm_F)
-        l0.append((z_NF != 0).sum(1))
+        l0.append((z_NF[:, method.shared :] != 0).sum(1))
     clusters = Clusters(batch.cluster_BT[batch.keep_BT])
     return {"doc_z": total_KF.astype(np.float32), "l0": clusters.sum(torch.cat(l0))}
 

@@ -23,7 +23,7 @@ from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.specs.worlds import WorldData
-from harness.tracks.coding import Coded, codes, dictionary, energies, errors, l0_quantiles, unmatched
+from harness.tracks.coding import Coded, codes, each, energies, errors, l0_quantiles, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
 from harness.tracks.recovery import Match, abs_cosine
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
@@ -139,15 +139,7 @@ class WorldTrack(Track):
         shared = energies(part.x_ND, self._mean_D, clusters)
         shared["active"] = clusters.sum((part.code_NG != 0).sum(1))
         shared["empty"] = clusters.sum((part.code_NG == 0).all(1))
-        results: dict[str, Contribution | CellError] = {}
-        for name, method in methods.items():
-            try:
-                results[name] = {**shared, **self._one(dictionary(method, self.task.spec.track), part, clusters)}
-            except CellError as error:
-                results[name] = error
-            except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
-                results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
-        return results
+        return each(methods, self.task.spec.track, lambda _, method: {**shared, **self._one(method, part, clusters)})
 
     def _one(self, method: Dictionary, part: Drawn, clusters: Clusters) -> Contribution:
         match = Match.of(abs_cosine(self.truth.direction_GD, method.directions().cpu()))
