@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -53,20 +54,21 @@ class Gated(Autoencoder):
 
     def code(self, pre_NF: Tensor) -> Tensor:
         """Return magnitudes where the gate is open."""
-        magnitude_NF = torch.addcmul(self.b_mag, pre_NF - self.b_enc, self.log_gain.exp()).relu()
-        return torch.where(pre_NF > 0, magnitude_NF, 0.0)
+        return gates(pre_NF, *self._gain_and_shift()).value
 
     def loss(self, x_BD: Tensor, moment: Moment) -> Tensor:
         """Return squared error, penalty, and squared error of the auxiliary reconstruction."""
         code = self.coder(self.encoder(), x_BD, 0.0, self._scratch)
-        gain_F = self.log_gain.exp()
-        # the gate's bias is not the magnitude's
-        shift_F = self.b_mag - gain_F * self.b_enc
-        found = gates(code.pre, code.per_entry(gain_F), code.per_entry(shift_F))
+        found = gates(code.pre, *map(code.per_entry, self._gain_and_shift()))
         xhat_BD = code.decode(found.value, self.W_dec, self.b_dec)
         aux_BD = code.decode(found.gate, self.W_dec.detach(), self.b_dec.detach())
         penalty = self.control(found.on / len(x_BD), moment) * found.sums.sum() / len(x_BD)
         return squared_error(x_BD, xhat_BD) + squared_error(x_BD, aux_BD) + penalty
+
+    def _gain_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return what makes magnitudes of the gate's pre-activations; the shift takes the gate's bias out."""
+        gain_F = self.log_gain.exp()
+        return gain_F, self.b_mag - gain_F * self.b_enc
 
     def finish(self, train: Train) -> None:
         """Shift the gate by what little is missing to the target L0 on ``val``; magnitudes stay."""
@@ -78,7 +80,8 @@ class Gated(Autoencoder):
     def _open_gates(self, x: Activations) -> Iterator[Tensor]:
         """Yield the gate's pre-activations of all rows; where the magnitude is 0 the gate could not open."""
         for pre_NF in self.pre_activation_chunks(x):
-            magnitude_NF = torch.addcmul(self.b_mag, pre_NF - self.b_enc, self.log_gain.exp())
+            gain_F, shift_F = self._gain_and_shift()
+            magnitude_NF = torch.addcmul(shift_F, gain_F, pre_NF)
             yield torch.where(magnitude_NF > 0, pre_NF, -torch.inf)
 
 
@@ -139,40 +142,60 @@ def _by_columns(loop: Callable[..., int], pre: Tensor, *others: Tensor) -> list[
     """Share columns out, not rows: sums over rows then do not depend on the number of threads."""
     columns = others[-1].shape[-1]
     given = [part.contiguous().numpy().reshape(-1, columns) for part in (pre, *others)]
-    return compiled.over_rows(lambda start, stop: loop(*(part[:, start:stop] for part in given)), columns)
+    return compiled.over_rows(lambda start, stop: loop(*given, start, stop), columns)
 
 
 @compiled.compiled
-def _through_gates(pre_NF: Array, gate_NF: Array, value_NF: Array, terms_2F: Array, sums_1F: Array) -> int:
+def _through_gates(
+    pre_NF: Array, gate_NF: Array, value_NF: Array, terms_2F: Array, sums_1F: Array, start: int, stop: int
+) -> int:
     """Write gates, values and sums of gates, given gains and shifts; return how many values are above 0."""
     zero = pre_NF.dtype.type(0)
-    gain_F, shift_F, sums_F = terms_2F[0], terms_2F[1], sums_1F[0]
+    gain_F, shift_F, sums_F = terms_2F[0][start:stop], terms_2F[1][start:stop], sums_1F[0][start:stop]
     on = 0
     for n in range(len(pre_NF)):
-        pre_F, gate_F, value_F = pre_NF[n], gate_NF[n], value_NF[n]
+        pre_F, gate_F, value_F = pre_NF[n][start:stop], gate_NF[n][start:stop], value_NF[n][start:stop]
         for f in range(len(pre_F)):
             magnitude = gain_F[f] * pre_F[f] + shift_F[f]
             gate_F[f] = pre_F[f] if pre_F[f] > zero else zero
             value_F[f] = magnitude if (pre_F[f] > zero) & (magnitude > zero) else zero
+        # loops of few arrays each become vector instructions; the row is still in the cache
+        for f in range(len(pre_F)):
             sums_F[f] += gate_F[f]
+        for f in range(len(pre_F)):
             on += value_F[f] > zero
     return on
 
 
 @compiled.compiled
 def _gradient_of_gates(
-    pre_NF: Array, dgate_NF: Array, dvalue_NF: Array, dpre_NF: Array, terms_3F: Array, sums_2F: Array
+    pre_NF: Array,
+    dgate_NF: Array,
+    dvalue_NF: Array,
+    dpre_NF: Array,
+    terms_3F: Array,
+    sums_2F: Array,
+    start: int,
+    stop: int,
 ) -> int:
     """Write gradients in pre-activations, gains and shifts, given gains, shifts and the gradient in sums of gates."""
     zero = pre_NF.dtype.type(0)
-    gain_F, shift_F, dsums_F = terms_3F[0], terms_3F[1], terms_3F[2]
-    dgain_F, dshift_F = sums_2F[0], sums_2F[1]
+    gain_F, shift_F, dsums_F = terms_3F[0][start:stop], terms_3F[1][start:stop], terms_3F[2][start:stop]
+    dgain_F, dshift_F, passed_F = sums_2F[0][start:stop], sums_2F[1][start:stop], np.empty_like(gain_F)
     for n in range(len(pre_NF)):
-        pre_F, dgate_F, dvalue_F, dpre_F = pre_NF[n], dgate_NF[n], dvalue_NF[n], dpre_NF[n]
+        pre_F, dgate_F, dvalue_F, dpre_F = (
+            pre_NF[n][start:stop],
+            dgate_NF[n][start:stop],
+            dvalue_NF[n][start:stop],
+            dpre_NF[n][start:stop],
+        )
         for f in range(len(pre_F)):
-            is_open = pre_F[f] > zero
-            passed = dvalue_F[f] if is_open & (gain_F[f] * pre_F[f] + shift_F[f] > zero) else zero
-            dpre_F[f] = (dgate_F[f] + dsums_F[f] if is_open else zero) + gain_F[f] * passed
-            dgain_F[f] += pre_F[f] * passed
-            dshift_F[f] += passed
+            is_on = (pre_F[f] > zero) & (gain_F[f] * pre_F[f] + shift_F[f] > zero)
+            passed_F[f] = dvalue_F[f] if is_on else zero
+        for f in range(len(pre_F)):
+            dpre_F[f] = (dgate_F[f] + dsums_F[f] if pre_F[f] > zero else zero) + gain_F[f] * passed_F[f]
+        for f in range(len(pre_F)):
+            dgain_F[f] += pre_F[f] * passed_F[f]
+        for f in range(len(pre_F)):
+            dshift_F[f] += passed_F[f]
     return 0

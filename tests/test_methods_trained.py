@@ -15,6 +15,7 @@ from worlds import LIBRARY, build, codes, fit, fitted, fvu, l0, mcc, orthogonal,
 
 from harness.api import ArrayActivations, Setting, Train
 from harness.errors import CellError
+from harness.methods import gated
 from harness.training.autoencoder import Autoencoder
 from harness.training.loop import Moment
 from harness.training.threshold import calibrate
@@ -150,6 +151,25 @@ def test_the_kernel_reaches_both_sides_of_the_threshold() -> None:
     value_E.sum().backward()
     torch.testing.assert_close(excess_E.grad, torch.tensor([0.0, 0.0, 1.0, 1.0]))
     torch.testing.assert_close(theta_E.grad, torch.tensor([0.0, -4.0, -4.0, 0.0]))
+
+
+@pytest.mark.parametrize("shape", [(7, 12), (12,)], ids=["whole", "listed"])
+@pytest.mark.parametrize("looped", [True, False], ids=["compiled", "array operators"])
+def test_gates_are_the_plain_expression(shape: tuple[int, ...], looped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gated, "is_compiled", lambda _: looped)
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in (shape, (12,), (12,))]
+
+    def plain(pre: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return pre.relu(), (pre > 0) * (gain * pre + shift).relu(), pre.relu().sum_to_size(gain.shape)
+
+    found, expected = gated.gates(*given), plain(*given)
+    assert found.on == int(expected[1].count_nonzero())
+    weights = [torch.randn(part.shape, generator=generator, dtype=torch.float64) for part in expected]
+    torch.testing.assert_close(tuple(found[:3]), expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found[:3], given, weights), torch.autograd.grad(expected, given, weights)
+    )
 
 
 def test_matryoshka_is_the_mean_over_prefixes() -> None:
