@@ -181,14 +181,11 @@ def _gradient_of_gates(
     """Write gradients in pre-activations, gains and shifts, given gains, shifts and the gradient in sums of gates."""
     zero = pre_NF.dtype.type(0)
     gain_F, shift_F, dsums_F = terms_3F[0][start:stop], terms_3F[1][start:stop], terms_3F[2][start:stop]
-    dgain_F, dshift_F, passed_F = sums_2F[0][start:stop], sums_2F[1][start:stop], np.empty_like(gain_F)
+    dgain_F, dshift_F = sums_2F[0][start:stop], sums_2F[1][start:stop]
+    passed_F = np.empty_like(gain_F)
     for n in range(len(pre_NF)):
-        pre_F, dgate_F, dvalue_F, dpre_F = (
-            pre_NF[n][start:stop],
-            dgate_NF[n][start:stop],
-            dvalue_NF[n][start:stop],
-            dpre_NF[n][start:stop],
-        )
+        pre_F, dgate_F = pre_NF[n][start:stop], dgate_NF[n][start:stop]
+        dvalue_F, dpre_F = dvalue_NF[n][start:stop], dpre_NF[n][start:stop]
         for f in range(len(pre_F)):
             is_on = (pre_F[f] > zero) & (gain_F[f] * pre_F[f] + shift_F[f] > zero)
             passed_F[f] = dvalue_F[f] if is_on else zero

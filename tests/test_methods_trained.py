@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from harness.methods.jumprelu import jump
+from harness.methods.matryoshka import nested_error
 from torch import Tensor
 from worlds import LIBRARY, build, codes, fit, fitted, fvu, l0, mcc, orthogonal, reconstruction, rrb, superposed
 
@@ -183,6 +184,20 @@ def test_matryoshka_is_the_mean_over_prefixes() -> None:
         ]
     assert list(method.ends) == ends
     torch.testing.assert_close(method.loss(x_ND, MOMENT).detach(), sum(expected) / 3)
+
+
+def test_nested_error_has_autograds_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    part_PBD = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    start_BD = torch.randn(5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    plain_PBD = start_BD + part_PBD.cumsum(0)
+    error, left_BD = nested_error(part_PBD.clone(), start_BD)  # it works in the memory it is given
+    torch.testing.assert_close(error, plain_PBD.square().sum() / 5)
+    torch.testing.assert_close(left_BD, plain_PBD[-1].detach())
+    found, expected = (
+        torch.autograd.grad(value, (part_PBD, start_BD)) for value in (error, plain_PBD.square().sum() / 5)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.4), (1.2, -0.2)])
