@@ -117,9 +117,10 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pre: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+        pre = pre.contiguous()
         ctx.save_for_backward(pre, gain, shift)
         if not is_compiled(pre):
-            gate, value = pre.relu(), torch.where(pre > 0, torch.addcmul(shift, gain, pre).relu(), 0.0)
+            gate, value = pre.relu(), torch.where(pre <= 0, 0.0, torch.addcmul(shift, gain, pre).relu())
             return gate, value, gate.sum_to_size(gain.shape), int(value.count_nonzero())
         gate, value, sums = torch.empty_like(pre), torch.empty_like(pre), torch.zeros_like(gain)
         on = _by_columns(_through_gates, pre, gate, value, torch.stack([gain, shift]), sums)
@@ -140,9 +141,8 @@ class _Gate(torch.autograd.Function):
 
 def _by_columns(loop: Callable[..., int], pre: Tensor, *others: Tensor) -> list[int]:
     """Share columns out, not rows: sums over rows then do not depend on the number of threads."""
-    columns = others[-1].shape[-1]
-    given = [part.contiguous().numpy().reshape(-1, columns) for part in (pre, *others)]
-    return compiled.over_rows(lambda start, stop: loop(*given, start, stop), columns)
+    given = [np.atleast_2d(part.contiguous().numpy()) for part in (pre, *others)]
+    return compiled.over_rows(lambda start, stop: loop(*given, start, stop), pre.shape[-1])
 
 
 @compiled.compiled
@@ -157,8 +157,9 @@ def _through_gates(
         pre_F, gate_F, value_F = pre_NF[n][start:stop], gate_NF[n][start:stop], value_NF[n][start:stop]
         for f in range(len(pre_F)):
             magnitude = gain_F[f] * pre_F[f] + shift_F[f]
-            gate_F[f] = pre_F[f] if pre_F[f] > zero else zero
-            value_F[f] = magnitude if (pre_F[f] > zero) & (magnitude > zero) else zero
+            # written so that what is not a number passes, and a fit that explodes is noticed
+            gate_F[f] = zero if pre_F[f] <= zero else pre_F[f]
+            value_F[f] = zero if (pre_F[f] <= zero) | (magnitude <= zero) else magnitude
         # loops of few arrays each become vector instructions; the row is still in the cache
         for f in range(len(pre_F)):
             sums_F[f] += gate_F[f]

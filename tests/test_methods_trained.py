@@ -154,12 +154,15 @@ def test_the_kernel_reaches_both_sides_of_the_threshold() -> None:
     torch.testing.assert_close(theta_E.grad, torch.tensor([0.0, -4.0, -4.0, 0.0]))
 
 
-@pytest.mark.parametrize("shape", [(7, 12), (12,)], ids=["whole", "listed"])
+@pytest.mark.parametrize("shape", [(7, 12), (12,), (0,)], ids=["whole", "listed", "no entry"])
 @pytest.mark.parametrize("looped", [True, False], ids=["compiled", "array operators"])
 def test_gates_are_the_plain_expression(shape: tuple[int, ...], looped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gated, "is_compiled", lambda _: looped)
     generator = torch.Generator().manual_seed(0)
-    given = [torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_() for s in (shape, (12,), (12,))]
+    given = [
+        torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_()
+        for s in (shape, shape[-1:], shape[-1:])
+    ]
 
     def plain(pre: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return pre.relu(), (pre > 0) * (gain * pre + shift).relu(), pre.relu().sum_to_size(gain.shape)
@@ -184,6 +187,13 @@ def test_matryoshka_is_the_mean_over_prefixes() -> None:
         ]
     assert list(method.ends) == ends
     torch.testing.assert_close(method.loss(x_ND, MOMENT).detach(), sum(expected) / 3)
+
+
+@pytest.mark.parametrize("looped", [True, False], ids=["compiled", "array operators"])
+def test_gates_let_through_what_is_not_a_number(looped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gated, "is_compiled", lambda _: looped)
+    found = gated.gates(torch.tensor([torch.nan, 1.0]), torch.ones(2), torch.zeros(2))
+    assert found.gate.isnan().tolist() == found.value.isnan().tolist() == [True, False]
 
 
 def test_nested_error_has_autograds_gradient() -> None:
