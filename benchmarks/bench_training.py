@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import harness.cli  # noqa: F401 - sets what torch reads when it is loaded, as the command does
 from harness.api import Activations, ArrayActivations, Setting, Train
 from harness.registry import build_method
 from harness.specs.library import Library, merge_params

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from harness.api import Setting
 from harness.errors import CellError
 from harness.training.active import Active
-from harness.training.autoencoder import squared_error
 from harness.training.dead import AuxK
 from harness.training.kernel import decode, encode
 from harness.training.loop import Moment, Optim
@@ -39,15 +40,46 @@ class Matryoshka(Thresholded):
         """Return the mean over prefixes of the squared error."""
         active, pre_E = encode(self.encoder(), x_BD, self.select, self._scratch)
         value_E = pre_E.relu()
-        xhat_BPD = self._by_prefix(active, value_E)
-        self.note(active, value_E, x_BD, xhat_BPD[:, -1], moment)
-        return squared_error(x_BD[:, None].expand_as(xhat_BPD), xhat_BPD) / len(self.ends)
-
-    def _by_prefix(self, active: Active, value_E: Tensor) -> Tensor:
-        """Return what each prefix reconstructs, ``[B, P, D]``: running sums over groups."""
         split, order_E = by_group(active, self.ends)
-        part_GD = decode(split, value_E.index_select(0, order_E), self.W_dec, torch.zeros_like(self.b_dec))
-        return part_GD.view(active.rows, len(self.ends), -1).cumsum(1) + self.b_dec
+        start_BD = self.b_dec - x_BD
+        nothing_D = torch.zeros_like(self.b_dec)
+        part_PBD = decode(split, value_E.index_select(0, order_E), self.W_dec, nothing_D).view(-1, *x_BD.shape)
+        error, left_BD = nested_error(part_PBD, start_BD)
+        self.note(active, value_E, x_BD, x_BD + left_BD, moment)
+        return error / len(part_PBD)
+
+
+def nested_error(part_PBD: Tensor, start_BD: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the squared errors ``start + part_1 + ... + part_p`` summed over ``p`` and width, averaged over the batch.
+
+    Also returned is the last of those errors, ``[B, D]``, without gradient. ``part_PBD`` is overwritten.
+    """
+    error, left_BD = _NestedError.apply(part_PBD, start_BD)  # type: ignore[no-untyped-call]
+    return error, left_BD
+
+
+class _NestedError(torch.autograd.Function):
+    """Running sums in place, there and back: the gradient in a part is the sum of all errors it takes part in."""
+
+    @staticmethod
+    def forward(ctx: Any, part_PBD: Tensor, start_BD: Tensor) -> tuple[Tensor, Tensor]:
+        part_PBD[0] += start_BD
+        for p in range(1, len(part_PBD)):
+            part_PBD[p] += part_PBD[p - 1]
+        left_BD = part_PBD[-1].clone()
+        flat = part_PBD.view(-1)
+        ctx.left_PBD = part_PBD
+        ctx.mark_non_differentiable(left_BD)
+        return flat.dot(flat) / len(start_BD), left_BD
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, derror: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        left_PBD = ctx.left_PBD
+        for p in reversed(range(len(left_PBD) - 1)):
+            left_PBD[p] += left_PBD[p + 1]
+        left_PBD *= 2 * derror / left_PBD.shape[1]
+        return left_PBD, left_PBD[0]
 
 
 def prefixes(shares: tuple[float, ...], latents: int) -> tuple[int, ...]:
@@ -62,9 +94,9 @@ def prefixes(shares: tuple[float, ...], latents: int) -> tuple[int, ...]:
 
 
 def by_group(active: Active, ends: tuple[int, ...]) -> tuple[Active, Tensor]:
-    """Return a code of ``rows * groups`` rows, each holding one row's entries in one group; and the entries' order."""
-    group_E = torch.bucketize(active.latent_E, torch.tensor(ends, device=active.latent_E.device), right=True)
-    row_E = active.row_E * len(ends) + group_E
-    order_E = row_E.int().sort(stable=True).indices
-    count_G = torch.bincount(row_E, minlength=active.rows * len(ends))
+    """Return a code of ``groups * rows`` rows, each holding one row's entries in one group; and the entries' order."""
+    end_P = torch.tensor(ends, device=active.latent_E.device)
+    group_E = torch.bucketize(active.latent_E, end_P, right=True)
+    order_E = group_E.to(torch.uint8 if len(ends) < 256 else torch.int64).sort(stable=True).indices
+    count_G = torch.bincount(group_E * active.rows + active.row_E, minlength=active.rows * len(ends))
     return Active(active.latent_E[order_E], count_G.cumsum(0) - count_G, active.latents), order_E

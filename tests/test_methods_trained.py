@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from harness.methods.jumprelu import jump
+from harness.methods.matryoshka import nested_error
 from torch import Tensor
 from worlds import LIBRARY, build, codes, fit, fitted, fvu, l0, mcc, orthogonal, reconstruction, rrb, superposed
 
 from harness.api import ArrayActivations, Setting, Train
 from harness.errors import CellError
+from harness.methods import gated
 from harness.training.autoencoder import Autoencoder
 from harness.training.loop import Moment
 from harness.training.threshold import calibrate
@@ -152,6 +154,28 @@ def test_the_kernel_reaches_both_sides_of_the_threshold() -> None:
     torch.testing.assert_close(theta_E.grad, torch.tensor([0.0, -4.0, -4.0, 0.0]))
 
 
+@pytest.mark.parametrize("shape", [(7, 12), (12,), (0,)], ids=["whole", "listed", "no entry"])
+@pytest.mark.parametrize("looped", [True, False], ids=["compiled", "array operators"])
+def test_gates_are_the_plain_expression(shape: tuple[int, ...], looped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gated, "is_compiled", lambda _: looped)
+    generator = torch.Generator().manual_seed(0)
+    given = [
+        torch.randn(s, generator=generator, dtype=torch.float64).requires_grad_()
+        for s in (shape, shape[-1:], shape[-1:])
+    ]
+
+    def plain(pre: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return pre.relu(), (pre > 0) * (gain * pre + shift).relu(), pre.relu().sum_to_size(gain.shape)
+
+    found, expected = gated.gates(*given), plain(*given)
+    assert found.on == int(expected[1].count_nonzero())
+    weights = [torch.randn(part.shape, generator=generator, dtype=torch.float64) for part in expected]
+    torch.testing.assert_close(tuple(found[:3]), expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found[:3], given, weights), torch.autograd.grad(expected, given, weights)
+    )
+
+
 def test_matryoshka_is_the_mean_over_prefixes() -> None:
     method, x_ND = toy("matryoshka")
     with torch.no_grad():
@@ -163,6 +187,27 @@ def test_matryoshka_is_the_mean_over_prefixes() -> None:
         ]
     assert list(method.ends) == ends
     torch.testing.assert_close(method.loss(x_ND, MOMENT).detach(), sum(expected) / 3)
+
+
+@pytest.mark.parametrize("looped", [True, False], ids=["compiled", "array operators"])
+def test_gates_let_through_what_is_not_a_number(looped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gated, "is_compiled", lambda _: looped)
+    found = gated.gates(torch.tensor([torch.nan, 1.0]), torch.ones(2), torch.zeros(2))
+    assert found.gate.isnan().tolist() == found.value.isnan().tolist() == [True, False]
+
+
+def test_nested_error_has_autograds_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    part_PBD = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    start_BD = torch.randn(5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    plain_PBD = start_BD + part_PBD.cumsum(0)
+    error, left_BD = nested_error(part_PBD.clone(), start_BD)  # it works in the memory it is given
+    torch.testing.assert_close(error, plain_PBD.square().sum() / 5)
+    torch.testing.assert_close(left_BD, plain_PBD[-1].detach())
+    found, expected = (
+        torch.autograd.grad(value, (part_PBD, start_BD)) for value in (error, plain_PBD.square().sum() / 5)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.4), (1.2, -0.2)])

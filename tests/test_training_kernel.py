@@ -72,11 +72,13 @@ def test_array_operators_select_what_compiled_loops_do(monkeypatch: pytest.Monke
         lambda: positive(pre_NF),
     )
     compiled = [dense(select(), pre_NF) for select in selections]
+    assert selection.count_above(pre_NF, 0.3) == int((pre_NF > 0.3).sum())
     kth_N1 = selection.kth_largest(pre_NF, 7)
-    monkeypatch.setattr(selection, "_is_compiled", lambda _: False)
+    monkeypatch.setattr(selection, "is_compiled", lambda _: False)
     for select, expected in zip(selections, compiled, strict=True):
         assert torch.equal(dense(select(), pre_NF), expected)
     assert torch.equal(selection.kth_largest(pre_NF, 7), kth_N1)
+    assert selection.count_above(pre_NF, 0.3) == above(pre_NF, 0.3).entries
     assert torch.equal(kth_N1[:, 0], pre_NF.sort(1, descending=True).values[:, 6])
 
 

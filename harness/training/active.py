@@ -110,7 +110,7 @@ def top_k(pre_NF: Tensor, k: int) -> Active:
 
 def _top_k_indices(pre_NF: Tensor, k: int) -> Tensor:
     """Return indices ``[N, k]``."""
-    if _is_compiled(pre_NF):
+    if is_compiled(pre_NF):
         n, latents = pre_NF.shape
         groups = _groups(latents, k)
         latent_Nk = torch.empty((n, k), dtype=torch.int64)
@@ -123,7 +123,7 @@ def _top_k_indices(pre_NF: Tensor, k: int) -> Tensor:
 def kth_largest(value_NF: Tensor, k: int) -> Tensor:
     """Return the ``k``-th largest of each row, ``[N, 1]``."""
     place = value_NF.shape[1] - k
-    if not _is_compiled(value_NF):
+    if not is_compiled(value_NF):
         return value_NF.kthvalue(place + 1, dim=1, keepdim=True).values
     # numpy selects with vector instructions
     return torch.from_numpy(np.partition(value_NF.numpy(), place, axis=1)[:, place : place + 1])
@@ -136,10 +136,18 @@ def positive(pre_NF: Tensor) -> Active:
 
 def above(pre_NF: Tensor, threshold: float | Tensor) -> Active:
     """Return every entry above ``threshold`` (a number, or ``[F]``)."""
-    if isinstance(threshold, Tensor) or not _is_compiled(pre_NF):
+    if isinstance(threshold, Tensor) or not is_compiled(pre_NF):
         return _from_mask(pre_NF > threshold)
     found = _above(pre_NF, threshold)
     return _active(found.latent_E, found.count_N, pre_NF.shape[1])
+
+
+def count_above(pre_NF: Tensor, bound: float) -> int:
+    """Return how many entries exceed ``bound``."""
+    if not is_compiled(pre_NF):
+        return int((pre_NF > bound).sum())
+    pre = pre_NF.numpy()
+    return sum(compiled.over_rows(lambda *rows: compiled.count_above(pre, bound, *rows), len(pre)))
 
 
 def batch_top_k(pre_NF: Tensor, k: int, guess: float) -> Active:
@@ -151,7 +159,7 @@ def batch_top_k(pre_NF: Tensor, k: int, guess: float) -> Active:
         guess: a value that about ``k * N`` entries exceed, such as the last batch's bound; it only changes the speed.
     """
     wanted = k * pre_NF.shape[0]
-    if not _is_compiled(pre_NF):
+    if not is_compiled(pre_NF):
         return _from_mask(_largest(pre_NF, wanted) & (pre_NF > 0))
     found = _at_least(pre_NF, wanted, guess)
     latent_E, excess = found.latent_E, len(found.latent_E) - wanted
@@ -207,8 +215,8 @@ def _from_mask(mask_NF: Tensor) -> Active:
     return Active(mask_NF.nonzero()[:, 1], count_N.cumsum(0) - count_N, mask_NF.shape[1])
 
 
-def _is_compiled(pre_NF: Tensor) -> bool:
-    """Return whether the compiled loops can read it."""
+def is_compiled(pre_NF: Tensor) -> bool:
+    """Return whether the compiled loops can read a matrix of this device and type."""
     return pre_NF.device.type == "cpu" and pre_NF.dtype in (torch.float32, torch.float64)
 
 

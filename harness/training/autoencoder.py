@@ -18,7 +18,7 @@ from torch.nn.functional import mse_loss, normalize
 
 from harness.api import Activations, Dictionary, Setting, Train
 from harness.checkpoints.card import Activation, OneLayer
-from harness.training.active import Active, Select
+from harness.training.active import Active, Select, count_above
 from harness.training.kernel import Encoder, Scratch, decode, encode
 from harness.training.loop import Moment, Optim, Rule, descend, steps_of, stream
 
@@ -166,7 +166,7 @@ class Autoencoder(Dictionary):
 
         @torch.no_grad()
         def measure() -> float:
-            return float((self.code(self.pre_activations(sample_ND)) != 0).sum()) / len(sample_ND)
+            return count_above(self.code(self.pre_activations(sample_ND)), 0.0) / len(sample_ND)
 
         return measure
 

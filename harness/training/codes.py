@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from harness.training.active import Active, above
+from harness.training.active import Active, above, count_above
 from harness.training.kernel import DENSE_SHARE, Encoder, Scratch, decode, encode, latent_sums
 
 
@@ -87,7 +87,7 @@ class Coder:
         """Return the code of a batch whose active entries lie above ``bound``; not differentiable in ``x_ND``."""
         if x_ND.is_cuda or self.share > DENSE_SHARE:
             pre_NF: Tensor = _EncodeWhole.apply(*weights, x_ND)  # type: ignore[no-untyped-call]
-            self.share = float((pre_NF.detach() > bound).sum()) / pre_NF.numel()
+            self.share = count_above(pre_NF.detach(), bound) / pre_NF.numel()
             return Whole(pre_NF)
         active, pre_E = encode(weights, x_ND, lambda pre_NF: above(pre_NF, bound), scratch)
         self.share = active.entries / (active.rows * active.latents)

@@ -176,6 +176,18 @@ def keep_largest(latent_E: Array, value_E: Array, count_N: Array, border: float,
 
 
 @compiled
+def count_above(value_NF: Array, bound: float, start: int, stop: int) -> int:
+    """Return how many values of rows ``start`` to ``stop`` exceed ``bound``."""
+    least = value_NF.dtype.type(bound)
+    found = 0
+    for n in range(start, stop):
+        row_F = value_NF[n]
+        for f in range(len(row_F)):
+            found += row_F[f] > least
+    return found
+
+
+@compiled
 def order_by_latent(latent_E: Array, row_E: Array, start_F: Array, order_E: Array, row_by_latent_E: Array) -> None:
     """Write the order of entries by latent, rows ascending, and their rows; ``start_F`` holds where latents begin."""
     next_F = start_F.copy()
