@@ -96,7 +96,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no rows": (words(task="empty"), "task 'empty': the data set 'empty' is empty: there are no rows."),
     "column": (words(task="column"), "task 'column': 'text' names the column 'txet', which the data do not have. Did"),
     "groups": (words(task="groups"), "task 'groups': the source has 2 group(s) in 2 documents, too few for"),
-    "data folder": (words(set="data.path=absent"), "'absent' is not a folder (it should hold one file SPLIT.jsonl per"),
+    "data folder": (
+        words(set="data.path=absent"),
+        "'absent' is not a folder, here or under --data-dir (it should hold",
+    ),
     "data dir": (words(**{"data-dir": "absent"}), "--data-dir (HARNESS_DATA): 'absent' is not a folder"),
     "checkpoint": (words(method="path:"), "--method: 'path:' wants the folder of a dictionary behind it."),
     "include path": (["list", "tasks", "--include-path=absent"], "--include-path: 'absent' is not a folder"),

@@ -101,7 +101,9 @@ def _mirror_or_hub(data: HubData, splits: list[str], columns: frozenset[str], da
 
 def _read_folder(folder: Path, splits: Collection[str], rows: int | None = None) -> dict[str, Table]:
     if not folder.is_dir():
-        raise UserError(f"'{folder}' is not a folder (it should hold one file SPLIT.jsonl per split).")
+        raise UserError(
+            f"'{folder}' is not a folder, here or under --data-dir (it should hold one file SPLIT.jsonl per split)."
+        )
     there = sorted(path.stem for path in folder.glob("*.jsonl"))
     if not there:
         raise UserError(f"'{folder}' holds no file SPLIT.jsonl.")

@@ -127,7 +127,9 @@ def _scores(model: LogisticRegression | int, feature_nF: Floats, classes: int) -
     if isinstance(model, int):
         scores_nK[:, model] = 0.0
     else:
-        scores_nK[:, model.classes_] = np.maximum(model.predict_log_proba(feature_nF), LEAST)
+        # a probability that underflows has the logarithm LEAST
+        with np.errstate(divide="ignore"):
+            scores_nK[:, model.classes_] = np.maximum(model.predict_log_proba(feature_nF), LEAST)
     return scores_nK
 
 
