@@ -78,6 +78,7 @@ class Domains(Reconstruction):
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add the parts of ``reconstruction`` up, and probe the documents."""
+        contributions = list(contributions)
         rest = [{name: part for name, part in c.items() if not name.startswith(OWN)} for c in contributions]
         measured = super().reduce(rest)
         mine = [c for c in contributions if f"{OWN}id" in c]

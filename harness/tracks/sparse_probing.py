@@ -102,6 +102,7 @@ class SparseProbing(Track):
         """Average over documents, probe, and count what was right per cluster."""
         clusters = self.site.test.clusters
         parts = {name: np.zeros(clusters) for name in ("n", "l0")}
+        contributions = list(contributions)
         for c in contributions:
             for name, total in parts.items():
                 np.add.at(total, c["ids"], c[name])

@@ -160,6 +160,7 @@ class WorldTrack(Track):
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add all units up; what directions alone decide is the same in each."""
+        contributions = list(contributions)
         count = len(self.group.corpus.splits["test"])
         parts: dict[str, NDArray[np.float64]] = {}
         for name in sorted({name for c in contributions for name in c if not name.startswith("ids")}):
