@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +93,18 @@ class Track(ABC):
     def train(self) -> Train:
         """Return what methods are fitted on; raises ``UserError`` where the data cannot give it."""
 
+    @property
     @abstractmethod
+    def width(self) -> int:
+        """``D``: dimensions of the activations."""
+
+    @final
     def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
-        """Return what the task fixes for a method."""
+        """Return what the task fixes for a method: width, latents and L0 target."""
+        budget = self.task.budget
+        if budget.latents is None or budget.l0 is None:
+            raise ValueError("specs let a task without 'latents' and 'l0' through")
+        return Setting(self.width, budget.latents, budget.l0, seed, uses)
 
     @abstractmethod
     def units(self) -> tuple[str, ...]:

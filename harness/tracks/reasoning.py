@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import Dictionary, Method, Setting, Train
+from harness.api import Dictionary, Method, Train
 from harness.data.planted import plain_texts
 from harness.data.tokens import TokenBatch
 from harness.errors import CellError
@@ -23,50 +23,38 @@ from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.reasoning import Reasoning
-from harness.specs.record import DataPart, ModelPart
 from harness.tracks.codes import Codes, encoded, width
 from harness.tracks.coding import each, unmatched
-from harness.tracks.contract import Group, Measured, Resources, Track
+from harness.tracks.contract import Group, Measured, Resources
 from harness.tracks.injection import inject, peaks
 from harness.tracks.lexicon import Lexicon
 from harness.tracks.marks import Text
 from harness.tracks.outcome import outcome
 from harness.tracks.selection import Selection, select
-from harness.tracks.site import Site
+from harness.tracks.site_track import SiteTrack
 from harness.tracks.sums import Contribution
 
 # Sentences of a plain text: more tokens than any length that is asked for, under any tokenizer.
 _SENTENCES = 40
 
 
-class ReasoningTrack(Track):
+class ReasoningTrack(SiteTrack):
     """Measures dictionaries by latents that follow a vocabulary."""
 
     def __init__(self, group: Group, resources: Resources) -> None:
         super().__init__(group, resources)
-        self.site = Site(group, resources)
         self.options = self.task.spec.reasoning or Reasoning()
-        self._train: Train | None = None
         self._selected: dict[str, Selection] = {}
 
     def train(self) -> Train:
         """Return activations of the train and validation splits, reading them at the first call."""
-        if self._train is None:
-            # A vocabulary file that does not fit is said before anything is read or fitted.
-            _ = self.lexicon
-            self._train = self.site.train()
-        return self._train
-
-    def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
-        """Return width, latents and L0 target of the task."""
-        budget = self.task.budget
-        if budget.latents is None or budget.l0 is None:
-            raise ValueError("specs let a task without 'latents' and 'l0' through")
-        return Setting(self.site.model.info.width, budget.latents, budget.l0, seed, uses)
+        # A vocabulary file that does not fit is said before anything is read or fitted.
+        _ = self.lexicon
+        return super().train()
 
     @cached_property
     def _tests(self) -> tuple[str, ...]:
-        return tuple(batch.identity for batch in self.site.test.batches)
+        return super().units()
 
     def units(self) -> tuple[str, ...]:
         """Return the identity of every test batch, of the selection, and of every rank that is injected."""
@@ -175,18 +163,6 @@ class ReasoningTrack(Track):
             rare = ", ".join(f"{word} ({count})" for word, count in self.lexicon.dropped.items())
             notes.append(f"words left out, fewer than {self.options.min_occurrences} occurrences: {rare}")
         return [*notes, *(unmatched(parts, self.task.budget.l0) if contestant else [])]
-
-    def model_device(self) -> str:
-        """Return where the model runs."""
-        return self.site.model.info.device
-
-    def model_part(self) -> ModelPart:
-        """Describe the model and the site."""
-        return self.site.model_part()
-
-    def data_part(self) -> DataPart:
-        """Describe the documents that were measured."""
-        return self.site.data_part()
 
 
 class _Head(Sequence[Contribution]):

@@ -13,16 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.api import Dictionary, Method, Setting, Train
+from harness.api import Dictionary, Method
 from harness.data.tokens import TokenBatch
 from harness.errors import CellError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
-from harness.specs.record import DataPart, ModelPart
 from harness.tracks.coding import dictionary, energies, errors, l0_quantiles, run, unmatched
-from harness.tracks.contract import Group, Measured, Resources, Track
+from harness.tracks.contract import Measured
 from harness.tracks.duplicates import duplicates
-from harness.tracks.site import Site
+from harness.tracks.site_track import SiteTrack
 from harness.tracks.splicing import Splicer
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
 
@@ -31,30 +30,8 @@ _COUNTS = ("fires", "l0_hist", "n_density", "duplicates")
 _ABLATIONS = ("ce_zero", "ce_mean", "kl_zero")
 
 
-class Reconstruction(Track):
+class Reconstruction(SiteTrack):
     """Measures dictionaries by what their reconstructions keep."""
-
-    def __init__(self, group: Group, resources: Resources) -> None:
-        super().__init__(group, resources)
-        self.site = Site(group, resources)
-        self._train: Train | None = None
-
-    def train(self) -> Train:
-        """Return activations of the train and validation splits, reading them at the first call."""
-        if self._train is None:
-            self._train = self.site.train()
-        return self._train
-
-    def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
-        """Return width, latents and L0 target of the task."""
-        budget = self.task.budget
-        if budget.latents is None or budget.l0 is None:
-            raise ValueError("specs let a task without 'latents' and 'l0' through")
-        return Setting(self.site.model.info.width, budget.latents, budget.l0, seed, uses)
-
-    def units(self) -> tuple[str, ...]:
-        """Return the identity of every test batch."""
-        return tuple(batch.identity for batch in self.site.test.batches)
 
     @torch.no_grad()
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
@@ -174,18 +151,6 @@ class Reconstruction(Track):
         if contestant:
             notes += unmatched(parts, self.task.budget.l0)
         return notes
-
-    def model_device(self) -> str:
-        """Return where the model runs."""
-        return self.site.model.info.device
-
-    def model_part(self) -> ModelPart:
-        """Describe the model and the site."""
-        return self.site.model_part()
-
-    def data_part(self) -> DataPart:
-        """Describe the documents that were measured."""
-        return self.site.data_part()
 
 
 def _details(parts: Parts) -> dict[str, float]:

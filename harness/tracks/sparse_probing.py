@@ -15,15 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.api import Dictionary, Method, Setting, Train
+from harness.api import Dictionary, Method, Train
 from harness.data.tokens import TokenBatch
 from harness.errors import CellError, UserError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
-from harness.specs.record import DataPart, ModelPart
 from harness.tracks.coding import codes, each, unmatched
-from harness.tracks.contract import Group, Measured, Resources, Track
-from harness.tracks.site import Site
+from harness.tracks.contract import Group, Measured, Resources
+from harness.tracks.site_track import SiteTrack
 from harness.tracks.sparse_probes import FOLDS, Floats, Labelled, counts, permuted, probe
 from harness.tracks.sums import Clusters, Contribution
 
@@ -32,37 +31,22 @@ KS = (1, 2, 5)
 PERMUTATIONS = 10
 
 
-class SparseProbing(Track):
+class SparseProbing(SiteTrack):
     """Measures dictionaries by what few of their latents say about a document."""
 
     def __init__(self, group: Group, resources: Resources) -> None:
         super().__init__(group, resources)
-        self.site = Site(group, resources)
-        self._train: Train | None = None
         self._raw: dict[str, Floats] | None = None
 
     def train(self) -> Train:
         """Return activations of the train and validation splits; raises ``UserError`` where labels leave no choice."""
-        if self._train is None:
-            if len(self._labels[0]) < 2:
-                found = ", ".join(f"{label} in {n}" for label, n in self._labels[1].items()) or "none"
-                raise UserError(
-                    f"task '{self.task.spec.task}': two values of its label must occur in {FOLDS} groups of the test "
-                    f"documents each; found: {found}."
-                )
-            self._train = self.site.train()
-        return self._train
-
-    def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
-        """Return width, latents and L0 target of the task."""
-        budget = self.task.budget
-        if budget.latents is None or budget.l0 is None:
-            raise ValueError("specs let a task without 'latents' and 'l0' through")
-        return Setting(self.site.model.info.width, budget.latents, budget.l0, seed, uses)
-
-    def units(self) -> tuple[str, ...]:
-        """Return the identity of every test batch."""
-        return tuple(batch.identity for batch in self.site.test.batches)
+        if len(self._labels[0]) < 2:
+            found = ", ".join(f"{label} in {n}" for label, n in self._labels[1].items()) or "none"
+            raise UserError(
+                f"task '{self.task.spec.task}': two values of its label must occur in {FOLDS} groups of the test "
+                f"documents each; found: {found}."
+            )
+        return super().train()
 
     @cached_property
     def _labels(self) -> tuple[dict[str, int], Counter[str]]:
@@ -149,18 +133,6 @@ class SparseProbing(Track):
         rare = sorted(set(groups) - set(numbered))
         notes = [f"labels in fewer than {FOLDS} groups are left out: {', '.join(rare)}"] if rare else []
         return [*self.site.notes(), *notes, *(unmatched(parts, self.task.budget.l0) if contestant else [])]
-
-    def model_device(self) -> str:
-        """Return where the model runs."""
-        return self.site.model.info.device
-
-    def model_part(self) -> ModelPart:
-        """Describe the model and the site."""
-        return self.site.model_part()
-
-    def data_part(self) -> DataPart:
-        """Describe the documents that were measured."""
-        return self.site.data_part()
 
 
 def _codes(method: Dictionary, x_ND: Tensor, batch: TokenBatch) -> Contribution:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.api import ArrayActivations, Dictionary, Method, Setting, Train, Truth
+from harness.api import ArrayActivations, Dictionary, Method, Train, Truth
 from harness.data.worlds import World, draw, make_world
 from harness.errors import CellError
 from harness.lm.loading import pick_device
@@ -105,12 +105,10 @@ class WorldTrack(Track):
         """Return the activations of the train and validation splits, and the truth for methods that need it."""
         return self._train
 
-    def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
-        """Return width, latents and L0 target of the task."""
-        budget = self.task.spec.budget
-        if budget.latents is None or budget.l0 is None:
-            raise ValueError("specs let a task without 'latents' and 'l0' through")
-        return Setting(self.world.data.width, budget.latents, budget.l0, seed, uses)
+    @property
+    def width(self) -> int:
+        """``D``, of the world."""
+        return self.world.data.width
 
     @cached_property
     def _mean_D(self) -> Tensor:
