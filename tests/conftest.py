@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # Two workers with two threads each would fight over two cores.
     if os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium for all tests of pages; each opens contexts of its own."""
+    from browsing import chromium
+
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture

@@ -7,23 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import HOSTILE, MARKS, playwright, visit
 from feature_files import file, layer
-from test_pages_browser import ARGUMENTS, CHROMIUM, HOSTILE, playwright, visit
 
 from harness.board.feature_page import write_feature_page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
-        yield browser
-        browser.close()
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
