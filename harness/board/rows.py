@@ -92,7 +92,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of a table; ``low`` and ``high`` are the task's bar."""
+    """A metric of a table.
+
+    Attributes:
+        low: least value that meets the task's bar, if it has one; ``high`` the largest.
+        diagnostic: why the metric is shown and neither ranked nor given a margin; None where it is trusted.
+    """
 
     name: str
     unit: str
@@ -104,6 +109,26 @@ class Column:
     interval: str
     low: float | None = None
     high: float | None = None
+    diagnostic: str | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A number quoted from a paper: set apart from rows, never ranked.
+
+    Attributes:
+        label: what was measured, as the source calls it.
+        source: paper and section or table.
+        setting: model, site, data and size it was measured with.
+        values: by metric of ours; only where the definitions agree.
+        note: what keeps it from being comparable, and what else the source reports.
+    """
+
+    label: str
+    source: str
+    setting: str
+    values: dict[str, float]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +202,8 @@ class Table:
         differs: what sets it apart from the other tables of the same task, as (label, text).
         notes: what a reader should know about the whole table.
         l0: the task's target for active latents per token.
+        digest: changes whenever anything shown does: the records and parts, and the code that reads them.
+        references: quoted rows for the task's track.
         newest: when its newest record was finished (UTC, ISO 8601).
     """
 
@@ -193,6 +220,8 @@ class Table:
     notes: tuple[str, ...]
     l0: float | None
     newest: str
+    digest: str = ""
+    references: tuple[Reference, ...] = ()
 
     @property
     def methods(self) -> tuple[Row, ...]:

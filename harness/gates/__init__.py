@@ -1,0 +1,1 @@
+"""Pass, fail or inconclusive against a baseline of records: a regression told from noise. Never runs anything."""

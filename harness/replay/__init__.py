@@ -1,0 +1,1 @@
+"""Records run again, and whether they agree with what was stored."""

@@ -1,0 +1,89 @@
+"""Reliability cards: what is known about a metric on a task, one JSON file each: ``CARDS/TASK/METRIC.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import UserError
+
+SCHEMA = 1
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Check(_Plain):
+    """One property that was tried; ``passed`` is None where it does not apply or could not be tried (``reason``)."""
+
+    value: float | None
+    lo: float | None = None
+    hi: float | None = None
+    threshold: float | None = None
+    passed: bool | None
+    reason: str | None = None
+
+
+class CardProvenance(_Plain):
+    """What would be needed to make the card again."""
+
+    command: str
+    version: str
+    commit: str | None
+    dirty: bool | None
+    finished: str
+
+
+class ReliabilityCard(_Plain):
+    """What an audit found about one metric on one task.
+
+    Attributes:
+        metric: name; the card holds only for this ``version`` of it.
+        task: where it was audited.
+        table: hash of the resolved task.
+        verdict: ``diagnostic`` where a check failed: boards show the metric and neither rank nor margin.
+        checks: by name, in the order they are shown.
+        detectable: the least true difference between two methods that is told apart with 80 % power, by seeds.
+    """
+
+    schema_version: int = SCHEMA
+    metric: str
+    version: int
+    task: str
+    table: str
+    verdict: Literal["reliable", "diagnostic"]
+    checks: dict[str, Check]
+    detectable: dict[int, float | None]
+    provenance: CardProvenance
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the checks that failed."""
+        return tuple(name for name, check in self.checks.items() if check.passed is False)
+
+
+def card_path(cards: Path, task: str, metric: str) -> Path:
+    """Return where a card lies under a folder of cards."""
+    return cards / task / f"{metric}.json"
+
+
+def read_cards(folders: Iterable[Path]) -> dict[tuple[str, str], ReliabilityCard]:
+    """Return the cards of several folders by (task, metric); a later folder wins. Raises ``UserError``."""
+    return {(card.task, card.metric): card for folder in folders for card in _cards(folder)}
+
+
+def _cards(folder: Path) -> Iterator[ReliabilityCard]:
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            card = ReliabilityCard.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, ValidationError) as error:
+            raise UserError(f"{path} is not a reliability card: {str(error).splitlines()[0]}") from error
+        if card.schema_version != SCHEMA or path != card_path(folder, card.task, card.metric):
+            raise UserError(
+                f"{path} is not where the card of {card.metric} on {card.task} belongs, or of another schema"
+            )
+        yield card
