@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -32,8 +34,8 @@ class Setting:
 
     Attributes:
         width: ``D`` of the activations.
-        latents: ``F`` a dictionary may have at most.
-        l0: active latents per token to aim for (``k`` of TopK; a controller's target for penalised methods).
+        latents: ``F`` a dictionary may have at most; 0 where the task fits none.
+        l0: active latents per token to aim for (``k`` of TopK; a controller's target for penalised methods), or 0.
         seed: seed of everything random in the method; the data never depend on it.
         uses: fitted methods this one is built on, by the names in its YAML (``of`` for a derived control).
     """
@@ -181,6 +183,18 @@ class Method(ABC):
     kind: ClassVar[str]
 
     @abstractmethod
+    def parameter_count(self) -> int:
+        """Return the number of fitted scalars."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, float]:
+        """Return what is worth recording about the fit (final loss, reached L0, threshold, dead latents, …)."""
+
+
+class Trained(Method):
+    """A method that is fitted once, before anything is measured, and kept."""
+
+    @abstractmethod
     def fit(self, train: Train) -> None:
         """Fit in place, from ``train`` alone; the same seed must give the same weights on the CPU."""
 
@@ -192,16 +206,8 @@ class Method(ABC):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what ``state`` returned, bit for bit; raises ``ValueError`` on a missing or misshapen tensor."""
 
-    @abstractmethod
-    def parameter_count(self) -> int:
-        """Return the number of fitted scalars."""
 
-    @abstractmethod
-    def summary(self) -> dict[str, float]:
-        """Return what is worth recording about the fit (final loss, reached L0, threshold, dead latents, …)."""
-
-
-class Dictionary(nn.Module, Method):
+class Dictionary(nn.Module, Trained):
     """Maps activations to codes and back, in the model's own units.
 
     Constructed as ``Class(params, setting)``, ``params`` being an instance of the class's ``Params`` dataclass, filled
@@ -243,3 +249,77 @@ class Dictionary(nn.Module, Method):
     def parameter_count(self) -> int:
         """Return the number of scalars in parameters and floating buffers."""
         return sum(value.numel() for value in self.state_dict().values() if value.is_floating_point())
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to problems, and what can be read of each: ``n`` answers, ``L`` blocks, ``P`` positions. No labels.
+
+    Attributes:
+        prompt: the text before each answer.
+        answer: the text of each answer.
+        author: who wrote it; None where there is one author.
+        activation_nLPD: float32 residual stream of the model under study, read-only.
+        confidence_nK: what that model thinks of the answer: ``CONFIDENCE`` names the columns.
+        blocks: the blocks, from 0.
+        positions: names of the positions.
+    """
+
+    prompt: tuple[str, ...]
+    answer: tuple[str, ...]
+    author: tuple[str | None, ...]
+    activation_nLPD: NDArray[np.float32]
+    confidence_nK: NDArray[np.float64]
+    blocks: tuple[int, ...]
+    positions: tuple[str, ...]
+
+    def raw(self) -> Features:
+        """Return every activation, block by block and position by position."""
+        answers, blocks, positions, width = self.activation_nLPD.shape
+        return Features(
+            self.activation_nLPD.reshape(answers, -1), np.repeat(np.arange(blocks * positions, dtype=np.int64), width)
+        )
+
+
+CONFIDENCE = ("mean log-probability", "least log-probability", "mean entropy", "mean largest probability")
+"""Of the tokens of an answer, given what stands before each; nats."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a probe reads of every answer.
+
+    Attributes:
+        value_nF: float64 or float32 ``[n, F]``.
+        block_F: int64; block × positions + position that a feature was read at, -1 where at none.
+    """
+
+    value_nF: NDArray[Any]
+    block_F: NDArray[np.int64]
+
+
+class ErrorProbe(Method):
+    """Says of answers whether they are wrong. It is a recipe: the track fits it anew in every fold.
+
+    Constructed as ``Class(params, setting)``, as a ``Dictionary`` is.
+    """
+
+    kind: ClassVar[str] = "error_probe"
+
+    @abstractmethod
+    def features(self, answers: Answers) -> Features:
+        """Return what is read of each answer, the same whatever the folds: nothing is fitted here."""
+
+    @abstractmethod
+    def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
+        """Fit in place on the features of some answers.
+
+        Args:
+            x_nF: rows of ``features``.
+            y_n: class of each, ``0 … K - 1``.
+            group_n: answers to one problem share a group; every choice is made across groups.
+        """
+
+    @abstractmethod
+    def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:
+        """Return the probability of each class, ``[n, K]``."""

@@ -41,7 +41,7 @@ def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
         state = "to do"
     return {
         "task": group.task.spec.task,
-        "layer": group.task.block,
+        "layer": group.task.place,
         "method": cell.entry.found.slug,
         "of": cell.of.entry.found.slug if cell.of else "",
         "control": cell.entry.role or "",
@@ -60,7 +60,7 @@ def _cost(group: PlannedGroup) -> dict[str, Any]:
     return {
         "task": spec.task,
         "model": spec.model,
-        "layer": group.task.block,
+        "layer": group.task.place,
         **{f"{split} tokens": tokens[split] for split in ("train", "val", "test")},
         "spliced tokens per cell": spec.budget.splice_tokens or 0,
         "new disk, MB": round(new * _token_bytes(group) / 1e6, 1),
@@ -76,7 +76,7 @@ def _token_bytes(group: PlannedGroup) -> int:
 
 
 def _cached(group: PlannedGroup, split: str) -> bool:
-    if group.task.block is None:
+    if not group.task.blocks:
         return False
     key = activation_key(group.task.fit, group.origin, split)
     return (cache_dir() / "activations" / key / f"block-{group.task.layer}" / "manifest.json").is_file()

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.data.sources import Source
 from harness.data.splits import Document
-from harness.data.tables import Row, Table, as_word, lookup
+from harness.data.tables import Row, Table, as_word, lookup, unpivoted
 from harness.data.template import Template
 from harness.errors import UserError, did_you_mean
 from harness.specs.data import PromptData
@@ -26,13 +26,43 @@ class Rendered:
     empty: int
 
 
-def read_documents(spec: TaskSpec, source: Source, template: Template, label: Template | None = None) -> Rendered:
+@dataclass(frozen=True)
+class Templates:
+    """The templates of a task; None for a key it does not have."""
+
+    text: Template
+    label: Template | None = None
+    answer: Template | None = None
+
+    @classmethod
+    def of(cls, spec: TaskSpec) -> Templates:
+        """Compile the templates of a task; raises ``UserError``."""
+        label = Template(spec.label, spec.task, "label") if spec.label else None
+        answer = Template(spec.answers.given, spec.task, "answers.given") if spec.answers else None
+        return cls(Template(spec.text or "", spec.task), label, answer)
+
+    @property
+    def all(self) -> tuple[Template, ...]:
+        """Those there are."""
+        return tuple(one for one in (self.text, self.label, self.answer) if one is not None)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns they name."""
+        return frozenset().union(*(one.columns for one in self.all))
+
+
+def read_documents(spec: TaskSpec, source: Source, templates: Templates) -> Rendered:
     """Render every row of a source.
 
     Raises ``UserError`` on a missing column or value, a repeated id, or no text at all.
     """
-    reader = _Reader(spec, template, label)
-    documents = {split: reader.read(split, table) for split, table in source.tables.items()}
+    reader = _Reader(spec, templates)
+    unpivot = spec.documents.unpivot
+    tables = source.tables
+    if unpivot:
+        tables = {split: unpivoted(held, unpivot.columns, unpivot.name) for split, held in tables.items()}
+    documents = {split: reader.read(split, table) for split, table in tables.items()}
     if not any(documents.values()):
         what = f"all {reader.rows} rows render to an empty text" if reader.rows else "there are no rows"
         raise UserError(f"task '{spec.task}': the data set '{source.origin.name}' is empty: {what}.")
@@ -42,8 +72,8 @@ def read_documents(spec: TaskSpec, source: Source, template: Template, label: Te
 class _Reader:
     """Reads the splits of one source, one after the other."""
 
-    def __init__(self, spec: TaskSpec, template: Template, label: Template | None) -> None:
-        self._task, self._data, self._template, self._label = spec.task, spec.documents, template, label
+    def __init__(self, spec: TaskSpec, templates: Templates) -> None:
+        self._task, self._data, self._templates = spec.task, spec.documents, templates
         self._id = self._data.id or ("id" if isinstance(self._data, PromptData) else None)
         # Two equal texts are one unit, even where every row is a group of its own.
         self._first_with: dict[str, str] = {}
@@ -69,9 +99,8 @@ class _Reader:
         return kept
 
     def _check(self, table: Table) -> None:
-        self._template.check(table.columns)
-        if self._label is not None:
-            self._label.check(table.columns)
+        for template in self._templates.all:
+            template.check(table.columns)
         group = None if self._data.group == ITSELF else self._data.group
         for key, name in (("id", self._id), ("group", group), ("domain", self._data.domain)):
             if name is not None and name not in table.columns and name.partition(".")[0] not in table.columns:
@@ -84,14 +113,15 @@ class _Reader:
         place = f"{split}/{number}" if split else str(number)
         own = place if self._id is None else as_word(self._value(row, self._id, "id", place))
         name = f"{split}/{own}" if split and self._id is not None else own
-        text = self._template.render(row, name)
+        text = self._templates.text.render(row, name)
         if self._data.group == ITSELF:
             group = self._first_with.setdefault(text, own)
         else:
             group = as_word(self._value(row, self._data.group, "group", name))
         domain = self._value(row, self._data.domain, "domain", name) if self._data.domain else None
-        label = self._label.render(row, name).strip() if self._label else ""
-        return Document(name, group, None if domain is None else as_word(domain), text, label or None)
+        label = self._templates.label.render(row, name).strip() if self._templates.label else ""
+        answer = self._templates.answer.render(row, name) if self._templates.answer else None
+        return Document(name, group, None if domain is None else as_word(domain), text, label or None, answer)
 
     def _value(self, row: Row, column: str, key: str, name: str) -> Any:
         try:

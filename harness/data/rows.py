@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data.documents import Rendered, read_documents
+from harness.data.documents import Rendered, Templates, read_documents
 from harness.data.sources import Origin, fetch
 from harness.data.splits import Document, divide, shuffled
-from harness.data.template import Template
 from harness.data.worlds import probe, true_count
 from harness.errors import UserError
 from harness.specs.data import PromptData
@@ -64,11 +63,9 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
         raise UserError(f"--limit must be at least 1, got {limit}.")
     if isinstance(spec.data, WorldData):
         return _drawn(spec, spec.data, limit)
-    template = Template(spec.text or "", spec.task)
-    label = Template(spec.label, spec.task, "label") if spec.label else None
-    columns = template.columns | (label.columns if label else frozenset()) | _named_columns(spec)
-    source = fetch(spec, columns, data_dir)
-    read = read_documents(spec, source, template, label)
+    templates = Templates.of(spec)
+    source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
+    read = read_documents(spec, source, templates)
     splits, shared = _divide(spec, read)
     if limit is not None:
         splits = {name: documents[:limit] for name, documents in splits.items()}
@@ -97,6 +94,8 @@ def _named_columns(spec: TaskSpec) -> frozenset[str]:
     data = spec.documents
     own_name = {"id"} if data.group == "id" else {data.group}
     names = {name for name in (data.id, data.domain) if name} | (own_name - {"id"})
+    if data.unpivot:
+        names = (names | set(data.unpivot.columns)) - {data.unpivot.name}
     return frozenset(name.partition(".")[0] for name in names)
 
 
@@ -114,7 +113,7 @@ def fingerprint(splits: dict[str, tuple[Document, ...]]) -> str:
     for name in sorted(splits):
         for d in splits[name]:
             # JSON keeps the fields apart: no two different documents give the same line.
-            fields = [name, d.id, d.group, d.text] + ([d.label] if d.label is not None else [])
+            fields = [name, d.id, d.group, d.text, *(word for word in (d.label, d.answer) if word is not None)]
             digest.update(json.dumps(fields).encode("ascii") + b"\n")
     return digest.hexdigest()
 

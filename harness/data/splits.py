@@ -26,6 +26,7 @@ class Document:
         domain: what results are broken down by, or None.
         text: the rendered template.
         label: the class of the document, or None.
+        answer: what follows the text and is judged; None in a task without answers.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Document:
     domain: str | None
     text: str
     label: str | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True)

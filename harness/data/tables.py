@@ -33,6 +33,27 @@ def table(rows: Iterable[Row]) -> Table:
     return Table(tuple(dict.fromkeys(name for row in held for name in row)), held)
 
 
+def unpivoted(held: Table, columns: Iterable[str], name: str) -> Table:
+    """Return one row per row and column of ``columns``: its inner values, the other columns, and the column's name.
+
+    Raises ``UserError`` where a column is not there or does not hold an object.
+    """
+    chosen = tuple(columns)
+    for column in chosen:
+        if column not in held.columns:
+            raise UserError(f"data.unpivot: column '{column}' is not there. Columns: {', '.join(held.columns)}.")
+    return table(row for whole in held.rows for row in _one_each(whole, chosen, name))
+
+
+def _one_each(whole: Row, columns: tuple[str, ...], name: str) -> Iterable[Row]:
+    rest = {key: value for key, value in whole.items() if key not in columns}
+    for column in columns:
+        inner = whole[column]
+        if not isinstance(inner, Mapping):
+            raise UserError(f"data.unpivot: column '{column}' must hold an object, got {type(inner).__name__}.")
+        yield {**rest, **inner, name: column}
+
+
 def read_jsonl(path: Path, rows: int | None = None) -> Table:
     """Read a UTF-8 file of one JSON object per line, at most ``rows`` of them; blank lines are skipped.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.metrics.contract import Array, Parts, metric, ratio
+from harness.metrics.items import auroc_in_folds, item_weights
 
 DOMAINS = ("domains",)
 _SOURCE = "methods.md 1.17, 2.3; logistic regression under StratifiedGroupKFold"
@@ -13,8 +13,7 @@ _NO_ITEM = "a class has no document"
 
 
 def _weights(parts: Parts, w: Array) -> Array:
-    """Return the weight of each document, ``[..., n]``."""
-    return np.asarray(w[..., parts["doc_cluster"].astype(np.int64)], dtype=np.float64)
+    return item_weights(parts, w, "doc_cluster")
 
 
 def _balanced_accuracy(scores_nK: Array, label_n: Array, w_n: Array) -> Array:
@@ -28,25 +27,8 @@ def _balanced_accuracy(scores_nK: Array, label_n: Array, w_n: Array) -> Array:
 
 def _auroc(scores_nK: Array, label_n: Array, fold_n: Array, w_n: Array) -> Array:
     """Return the mean over classes of one-against-rest AUROC over pairs of one fold."""
-    values = []
-    for k in range(scores_nK.shape[1]):
-        wins, pairs = np.zeros(w_n.shape[:-1]), np.zeros(w_n.shape[:-1])
-        for fold in np.unique(fold_n):
-            inside = fold_n == fold
-            won, all_pairs = _pairs(scores_nK[inside, k], label_n[inside] == k, w_n[..., inside])
-            wins, pairs = wins + won, pairs + all_pairs
-        values.append(ratio(wins, pairs, _NO_ITEM))
+    values = [auroc_in_folds(scores_nK[:, k], label_n == k, fold_n, w_n, _NO_ITEM) for k in range(scores_nK.shape[1])]
     return np.asarray(np.mean(values, axis=0), dtype=np.float64)
-
-
-def _pairs(score_n: Array, positive_n: NDArray[np.bool_], w_n: Array) -> tuple[Array, Array]:
-    """Return the weight of pairs that are in the right order (ties one half), and of all pairs of unlike items."""
-    _, place_n = np.unique(score_n, return_inverse=True)
-    steps = np.arange(place_n.max(initial=-1) + 1)
-    one_hot = (place_n[:, None] == steps).astype(np.float64)
-    above, below = (w_n * positive_n) @ one_hot, (w_n * ~positive_n) @ one_hot
-    lower = below.cumsum(-1) - below
-    return (above * (lower + below / 2)).sum(-1), above.sum(-1) * below.sum(-1)
 
 
 @metric(

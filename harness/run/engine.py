@@ -75,7 +75,7 @@ class _GroupRun:
         """Fit, measure and record the cells of ``todo``; ``done`` supplies controls that were measured before."""
         track = make_track(self.group, self.resources)
         with self._stage("activations"):
-            track.train()
+            track.prepare()
         fitted = self._fit(track, todo)
         with self._stage("measure"):
             measured = self._measure(track, todo, fitted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.api import Method, Setting
+from harness.api import Setting, Trained
 from harness.checkpoints.card import Portable
 from harness.checkpoints.export import saelens_files, write_files
 from harness.content import cache_dir
@@ -55,13 +55,13 @@ def export(method: str, task: str, seed: Seed, to: Path, options: Options) -> Ex
     return Exported(to, tuple(files))
 
 
-def _fitted(group: PlannedGroup, cell: Cell, revision: str | None) -> Method:
+def _fitted(group: PlannedGroup, cell: Cell, revision: str | None) -> Trained:
     """Return the method of a cell as the cache holds it; raises ``UserError`` where it does not."""
     budget, found = group.task.budget, cell.entry.found
     if budget.latents is None or budget.l0 is None or cell.uses:
         raise UserError(f"method '{found.slug}' cannot be exported: it is not one dictionary by itself")
     width = facts(find_model(group.task.model, revision)).width
-    method: Method = build_method(found, cell.entry.params, Setting(width, budget.latents, budget.l0, cell.seed))
+    method: Trained = build_method(found, cell.entry.params, Setting(width, budget.latents, budget.l0, cell.seed))
     if found.checkpoint is not None:
         return method
     kept = load_fit(cache_dir() / "fits", cell.fit)

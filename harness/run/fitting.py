@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harness.api import Method, Train
+from harness.api import Method, Train, Trained
 from harness.errors import CellError, UserError
 from harness.registry import build_method
 from harness.run.meter import Meter
@@ -43,6 +43,8 @@ class Fitter:
         uses = {name: self.fit(used).method for name, used in cell.uses.items()}
         setting = self.track.setting(cell.seed, uses)
         method: Method = build_method(cell.fitted.found, cell.fitted.params, setting)
+        if not isinstance(method, Trained):
+            return Fitted(method, FitCard(0.0, None, 0, {}), True)
         if cell.fitted.found.checkpoint is not None:
             return self._ready(Fitted(method, FitCard(0.0, None, 0, {}), True))
         kept = load_fit(self.folder, cell.fit)
@@ -57,7 +59,7 @@ class Fitter:
         save_fit(self.folder, cell.fit, method.state(), card)
         return self._ready(Fitted(method, card, False))
 
-    def _run(self, method: Method, train: Train, cell: Cell) -> None:
+    def _run(self, method: Trained, train: Train, cell: Cell) -> None:
         def progress(label: str, done: int, total: int) -> None:
             train.progress(f"{cell.label}: {label}", done, total)
 

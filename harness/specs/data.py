@@ -43,12 +43,20 @@ class Splits(Strict):
         return self
 
 
+class Unpivot(Strict):
+    """Columns that each hold a row of their own: every row becomes one per column, with the column's inner values."""
+
+    columns: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="columns that hold objects")
+    name: Name = Field(description="the new column that tells which one a row came from")
+
+
 class _Data(Strict):
     id: str | None = Field(default=None, description="column that names a row; its number where absent")
     group: str = Field(
         description="column whose equal values are never separated by a split; 'id': every row by itself"
     )
     domain: str | None = Field(default=None, description="column to break results down by")
+    unpivot: Unpivot | None = Field(default=None, description="columns that become rows")
 
 
 class HubData(_Data):

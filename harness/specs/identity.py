@@ -69,5 +69,5 @@ def fit_key(task: ResolvedTask, origin: Origin, method: str, seed: int) -> str:
     """Return the key of a fit: the method's identity, the activations it is fitted on, the budget, and the seed."""
     budget = task.spec.budget
     data = [activation_key(task, origin, split) for split in ("train", "val")]
-    place = [task.block, task.spec.step]
+    place = [task.place, task.spec.step]
     return digest([data, place, task.spec.mask.outliers, budget.passes, budget.latents, budget.l0, method, seed])

@@ -135,15 +135,26 @@ class Library:
         if spec.step is not None and not card.steps:
             where = document.where(("site", "step"))
             raise UserError(f"{where}: track '{card.track}' measures tokens, not steps; take 'step' out.")
+        self._check_answers(document, spec, card)
         splits = getattr(spec.data, "splits", None)
         if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
             where = document.where(("data", "splits"))
             raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")
         drawn = isinstance(spec.data, WorldData)
-        if spec.corpus is None and not drawn and (splits is None or splits.train is None or splits.val is None):
+        fits = bool(card.fit_budget) and spec.corpus is None and not drawn
+        if fits and (splits is None or splits.train is None or splits.val is None):
             raise UserError(
                 f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'."
             )
+
+    def _check_answers(self, document: Document, spec: TaskSpec, card: TrackCard) -> None:
+        if card.answers != (spec.answers is not None):
+            where = document.where(("answers",) if spec.answers else ())
+            said = "reads answers: give the task 'answers'" if card.answers else "reads no answers; take 'answers' out"
+            raise UserError(f"{where}: track '{card.track}' {said}.")
+        if spec.site is not None and spec.site.depths is not None and not card.depths:
+            where = document.where(("site", "depths"))
+            raise UserError(f"{where}: track '{card.track}' reads one block; give 'depth' or 'layer'.")
 
     def method(self, name: str, where: str = "") -> FoundMethod:
         """Return a method by name, by path of its YAML, or as ``path:DIR`` of a checkpoint; raises ``UserError``."""

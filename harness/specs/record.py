@@ -45,7 +45,7 @@ class MethodPart(_Plain):
 
 
 class ModelPart(_Plain):
-    """The language model that was run."""
+    """The language model that was run. ``layer`` and ``hidden_state`` are several where several blocks were read."""
 
     name: str
     label: str
@@ -53,8 +53,8 @@ class ModelPart(_Plain):
     blocks: int
     width: int
     dtype: str
-    layer: int
-    hidden_state: int
+    layer: int | tuple[int, ...]
+    hidden_state: int | tuple[int, ...]
     at: str
 
 

@@ -31,19 +31,24 @@ class Overrides:
 
 @dataclass(frozen=True)
 class ResolvedTask:
-    """One task at one block of one model.
+    """One task at one block of one model, or at several that are read at once.
 
     Attributes:
         spec: the task with every override applied.
-        block: the block whose output is read and edited, from 0; None where no language model runs.
+        blocks: the blocks whose output is read, from 0; none where no language model runs.
         limit: documents per split at most, or None.
         fit: the task whose train and validation split and budget fit methods: itself, or its corpus.
     """
 
     spec: TaskSpec
-    block: int | None
+    blocks: tuple[int, ...]
     limit: int | None
     corpus: ResolvedTask | None = None
+
+    @property
+    def place(self) -> int | tuple[int, ...] | None:
+        """The block, where there is one; all of them where there are several; None where no language model runs."""
+        return (self.blocks[0] if self.blocks else None) if len(self.blocks) < 2 else self.blocks
 
     @property
     def fit(self) -> ResolvedTask:
@@ -62,8 +67,9 @@ class ResolvedTask:
 
     @property
     def layer(self) -> int:
-        """The block that is read and edited; raises ``ValueError`` where no language model runs."""
-        return self._of_model(self.block)
+        """The one block that is read and edited; raises ``ValueError`` where there is none, or several."""
+        (block,) = self._of_model(self.blocks or None)
+        return block
 
     def _of_model(self, value: T | None) -> T:
         if value is None:
@@ -86,12 +92,13 @@ class ResolvedTask:
 
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
-        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning"}
+        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers"}
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self.spec.model_dump(exclude=names)),
             **self._reasoning(),
-            "layer": self.block,
+            **({"answers": self.spec.answers.model_dump()} if self.spec.answers else {}),
+            "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
             "limit": self.limit,
@@ -127,11 +134,11 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     # A task without a language model has none to be replaced; plan.py says so where no task of a call has one.
     spec = spec.model_copy(update={"model": overrides.model}) if overrides.model and spec.model else spec
     check_names(library, document, spec)
-    chosen = _layer(spec, layer, blocks, document)
+    chosen = _blocks(spec, layer, blocks, document)
     corpus = None
     if spec.corpus:
         inner = Overrides(spec.model, overrides.limit, corpus_sets)
-        corpus = resolve(library, spec.corpus, inner, chosen, blocks)
+        corpus = resolve(library, spec.corpus, inner, next(iter(chosen), None), blocks)
         if corpus.spec.step != spec.step:
             raise UserError(f"{document.where(('corpus',))}: corpus '{spec.corpus}' has another 'site.step'.")
     return ResolvedTask(spec, chosen, overrides.limit, corpus)
@@ -157,18 +164,19 @@ def _with_sets(document: Document, sets: Mapping[str, str]) -> tuple[Document, T
     return changed, check(changed, TaskSpec, "task")
 
 
-def _layer(spec: TaskSpec, layer: int | None, blocks: Blocks, document: Document) -> int | None:
+def _blocks(spec: TaskSpec, layer: int | None, blocks: Blocks, document: Document) -> tuple[int, ...]:
     if spec.model is None or spec.site is None:
-        return None
+        return ()
     count = blocks(spec.model)
     given = layer if layer is not None else spec.site.layer
     if given is None:
-        # A depth of 0.5 means half of the blocks have run: block 14 of 30.
-        return max(round((spec.site.depth or 0.0) * count) - 1, 0)
+        # A depth of 0.5 means half of the blocks have run: block 14 of 30. A small model has few to tell apart.
+        depths = spec.site.depths or (spec.site.depth or 0.0,)
+        return tuple(dict.fromkeys(max(round(depth * count) - 1, 0) for depth in depths))
     if not 0 <= given < count:
         where = "--layers" if layer is not None else document.where(("site", "layer"))
         raise UserError(f"{where}: layer {given} is out of range; model '{spec.model}' has blocks 0..{count - 1}.")
-    return given
+    return (given,)
 
 
 def check_names(library: Library, document: Document, spec: TaskSpec) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.specs.answers import Answers
 from harness.specs.data import Data, TextData
 from harness.specs.reasoning import Reasoning
 from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
@@ -18,14 +19,19 @@ class Site(Strict):
     at: Literal["resid_post"] = "resid_post"
     depth: Share | None = Field(default=None, description="share of the blocks run, so the task fits any model")
     layer: Annotated[int, Field(ge=0)] | None = Field(default=None, description="exact block, from 0")
+    depths: Annotated[tuple[Share, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, description="several shares of the blocks, read at once"
+    )
     step: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="what ends a step, e.g. a line break: methods then meet the mean of each step"
     )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Site:
-        if (self.depth is None) == (self.layer is None):
-            raise ValueError("give exactly one of 'depth' (a share of the blocks) and 'layer' (a block, from 0)")
+        if sum(given is not None for given in (self.depth, self.layer, self.depths)) != 1:
+            raise ValueError(
+                "give exactly one of 'depth' (a share of the blocks), 'layer' (a block, from 0) and 'depths' (several)"
+            )
         return self
 
 
@@ -124,6 +130,7 @@ class TaskSpec(Strict):
     bars: dict[str, Bar] = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0, 1, 2)
     reasoning: Reasoning | None = Field(default=None, description="vocabulary and nulls of the track of this name")
+    answers: Answers | None = Field(default=None, description="what follows the text and is right or wrong")
 
     @property
     def step(self) -> str | None:

@@ -47,7 +47,12 @@ def cohens_d(reference: Array, target: Array) -> Effect:
     if pooled <= 1e-12 * max(np.abs(reference).max(), np.abs(target).max()):
         return Effect(0.0, 0.0, 0.0, 1.0) if shift == 0 else Effect(math.nan, math.nan, math.nan, 0.0)
     d = shift / pooled
-    j = math.exp(float(special.gammaln(v / 2) - special.gammaln((v - 1) / 2))) / math.sqrt(v / 2)
+    j = small_sample(v)
     se = math.sqrt((n_a + n_b) / (n_a * n_b) + d**2 / (2 * (n_a + n_b)))
     t = d * math.sqrt(n_a * n_b / (n_a + n_b))
     return Effect(d, j * d, se, float(2 * stats.t.sf(abs(t), v)))
+
+
+def small_sample(degrees: float) -> float:
+    """Return Hedges' J for so many degrees of freedom."""
+    return math.exp(float(special.gammaln(degrees / 2) - special.gammaln((degrees - 1) / 2))) / math.sqrt(degrees / 2)

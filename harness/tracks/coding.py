@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,33 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.api import Dictionary, Method
-from harness.errors import CellError
+from harness.api import Dictionary
 from harness.metrics.contract import Parts
 from harness.specs.task import Bar
 from harness.tracks.sums import Clusters, Contribution, check_output, whole_documents
-
-
-def dictionary(method: Method, track: str) -> Dictionary:
-    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
-    if not isinstance(method, Dictionary):
-        raise CellError(f"track '{track}' measures dictionaries, got a {method.kind}")
-    return method
-
-
-def each(
-    methods: Mapping[str, Method], track: str, work: Callable[[str, Dictionary], Contribution]
-) -> dict[str, Contribution | CellError]:
-    """Return what ``work`` gives for every method, or why it fails: one method's error is its own cell's alone."""
-    results: dict[str, Contribution | CellError] = {}
-    for name, method in methods.items():
-        try:
-            results[name] = work(name, dictionary(method, track))
-        except CellError as error:
-            results[name] = error
-        except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
-            results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
-    return results
 
 
 def codes(method: Dictionary, x_ND: Tensor, doc_N: Tensor) -> Iterator[tuple[slice, Tensor]]:

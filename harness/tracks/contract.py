@@ -1,8 +1,8 @@
 """What a kind of evaluation does for one group of cells: the cells that share model, data and site.
 
-The engine fits every method of the group on ``train()``, walks through ``units()`` once, and hands each unit to
-``measure`` with all the methods that still need it. So the language model runs once per unit however many methods there
-are, and a killed run goes on at the first unit that is not on disk.
+The engine fits those methods of the group that are fitted once on ``train()``, walks through ``units()`` once, and
+hands each unit to ``measure`` with all the methods that still need it. So the language model runs once per unit however
+many methods there are, and a killed run goes on at the first unit that is not on disk.
 """
 
 from __future__ import annotations
@@ -90,6 +90,10 @@ class Track(ABC):
         self.resources = resources
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Read what every method needs, before the first is fitted; raises ``UserError`` where the data lack it."""
+
+    @abstractmethod
     def train(self) -> Train:
         """Return what methods are fitted on; raises ``UserError`` where the data cannot give it."""
 
@@ -102,9 +106,7 @@ class Track(ABC):
     def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
         """Return what the task fixes for a method: width, latents and L0 target."""
         budget = self.task.budget
-        if budget.latents is None or budget.l0 is None:
-            raise ValueError("specs let a task without 'latents' and 'l0' through")
-        return Setting(self.width, budget.latents, budget.l0, seed, uses)
+        return Setting(self.width, budget.latents or 0, budget.l0 or 0, seed, uses)
 
     @abstractmethod
     def units(self) -> tuple[str, ...]:

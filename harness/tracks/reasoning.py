@@ -24,8 +24,9 @@ from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.reasoning import Reasoning
 from harness.tracks.codes import Codes, encoded, width
-from harness.tracks.coding import each, unmatched
+from harness.tracks.coding import unmatched
 from harness.tracks.contract import Group, Measured, Resources
+from harness.tracks.foreign import dictionary, each
 from harness.tracks.injection import inject, peaks
 from harness.tracks.lexicon import Lexicon
 from harness.tracks.marks import Text
@@ -67,14 +68,20 @@ class ReasoningTrack(SiteTrack):
         """Encode one test batch, or select latents, or inject the top tokens of one selected latent of each method."""
         tests = len(self._tests)
         if unit < tests:
-            return each(methods, self.task.spec.track, self._encoder(self.site.test.batches[unit]))
+            return each(methods, dictionary, self.task.spec.track, self._encoder(self.site.test.batches[unit]))
         if unit == tests:
             return each(
-                methods, self.task.spec.track, lambda name, method: self._selection(name, method).contribution()
+                methods,
+                Dictionary,
+                self.task.spec.track,
+                lambda name, method: self._selection(name, method).contribution(),
             )
         plain_BTD = self._plain
         return each(
-            methods, self.task.spec.track, lambda name, method: self._inject(unit - tests - 1, name, method, plain_BTD)
+            methods,
+            Dictionary,
+            self.task.spec.track,
+            lambda name, method: self._inject(unit - tests - 1, name, method, plain_BTD),
         )
 
     def _encoder(self, batch: TokenBatch) -> Callable[[str, Dictionary], Contribution]:

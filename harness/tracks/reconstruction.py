@@ -18,9 +18,10 @@ from harness.data.tokens import TokenBatch
 from harness.errors import CellError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
-from harness.tracks.coding import dictionary, energies, errors, l0_quantiles, run, unmatched
+from harness.tracks.coding import energies, errors, l0_quantiles, run, unmatched
 from harness.tracks.contract import Measured
 from harness.tracks.duplicates import duplicates
+from harness.tracks.foreign import dictionary
 from harness.tracks.site_track import SiteTrack
 from harness.tracks.splicing import Splicer
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter

@@ -18,6 +18,10 @@ class SiteTrack(Track):
         super().__init__(group, resources)
         self.site = Site(group, resources)
 
+    def prepare(self) -> None:
+        """Read the activations that methods are fitted on."""
+        self.train()
+
     def train(self) -> Train:
         """Return activations of the train and validation splits, reading them at the first call."""
         return self._train

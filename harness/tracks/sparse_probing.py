@@ -20,8 +20,9 @@ from harness.data.tokens import TokenBatch
 from harness.errors import CellError, UserError
 from harness.lm.filling import piece_ids
 from harness.metrics.contract import Parts
-from harness.tracks.coding import codes, each, unmatched
+from harness.tracks.coding import codes, unmatched
 from harness.tracks.contract import Group, Measured, Resources
+from harness.tracks.foreign import dictionary, each
 from harness.tracks.site_track import SiteTrack
 from harness.tracks.sparse_probes import FOLDS, Floats, Labelled, counts, permuted, probe
 from harness.tracks.sums import Clusters, Contribution
@@ -65,7 +66,9 @@ class SparseProbing(SiteTrack):
         batch = self.site.mask(batch, x_BTD)
         x_ND = x_BTD[batch.keep_BT].float()
         shared = self._shared(x_ND, batch)
-        return each(methods, self.task.spec.track, lambda _, method: {**shared, **_codes(method, x_ND, batch)})
+        return each(
+            methods, dictionary, self.task.spec.track, lambda _, method: {**shared, **_codes(method, x_ND, batch)}
+        )
 
     def _shared(self, x_ND: Tensor, batch: TokenBatch) -> Contribution:
         """Return tokens per cluster, and tokens, cluster and summed activation of each document."""

@@ -23,8 +23,9 @@ from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.specs.worlds import WorldData
-from harness.tracks.coding import Coded, codes, each, energies, errors, l0_quantiles, unmatched
+from harness.tracks.coding import Coded, codes, energies, errors, l0_quantiles, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
+from harness.tracks.foreign import dictionary, each
 from harness.tracks.recovery import Match, abs_cosine
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
 
@@ -137,7 +138,9 @@ class WorldTrack(Track):
         shared = energies(part.x_ND, self._mean_D, clusters)
         shared["active"] = clusters.sum((part.code_NG != 0).sum(1))
         shared["empty"] = clusters.sum((part.code_NG == 0).all(1))
-        return each(methods, self.task.spec.track, lambda _, method: {**shared, **self._one(method, part, clusters)})
+        return each(
+            methods, dictionary, self.task.spec.track, lambda _, method: {**shared, **self._one(method, part, clusters)}
+        )
 
     def _one(self, method: Dictionary, part: Drawn, clusters: Clusters) -> Contribution:
         match = Match.of(abs_cosine(self.truth.direction_GD, method.directions().cpu()))

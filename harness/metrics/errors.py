@@ -1,0 +1,191 @@
+"""How well a probe tells wrong answers from right ones, on groups it was not fitted on. Positive: a wrong answer.
+
+Parts hold one row per answer: ``item_p`` the probability that it is wrong, from the fold that did not see its group,
+``item_y`` whether it is, ``item_prior`` the share of wrong answers the fold was fitted on, ``item_fold`` and
+``item_cluster``. Where nothing else is said decisions are made at probability one half.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.metrics.contract import Array, Parts, metric, ratio
+from harness.metrics.items import auroc_in_folds, by_score, item_weights
+
+ERRORS = ("errors",)
+ITEMS = ("item_cluster", "item_p", "item_y")
+_ONE_CLASS = "all answers are right, or all are wrong"
+_LIMIT = 0.5
+BINS = 10
+
+
+def _weights(parts: Parts, w: Array) -> Array:
+    return item_weights(parts, w, "item_cluster")
+
+
+def _share(parts: Parts, w: Array, of: Array, among: Array, reason: str) -> Array:
+    w_n = _weights(parts, w)
+    return ratio((w_n * (of * among)).sum(-1), (w_n * among).sum(-1), reason)
+
+
+def _balanced(parts: Parts, w: Array, said: Array, true: Array, reason: str = _ONE_CLASS) -> Array:
+    right = (said == true).astype(np.float64)
+    return (_share(parts, w, right, true, reason) + _share(parts, w, right, 1.0 - true, reason)) / 2
+
+
+def _auroc(parts: Parts, w: Array, score: str) -> Array:
+    wrong = parts["item_y"] > 0
+    return auroc_in_folds(parts[score], wrong, parts["item_fold"], _weights(parts, w), _ONE_CLASS)
+
+
+@metric(unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="the larger class's share")
+def accuracy(parts: Parts, w: Array) -> Array:
+    """Share of answers of which it is told rightly whether they are wrong."""
+    right = ((parts["item_p"] >= _LIMIT) == (parts["item_y"] > 0)).astype(np.float64)
+    return _share(parts, w, right, np.ones_like(right), "there is no answer")
+
+
+@metric(
+    unit="1",
+    direction="up",
+    needs=(*ITEMS, "item_prior"),
+    tracks=ERRORS,
+    source="methods.md 1.17",
+    null="0.5",
+)
+def bal_acc(parts: Parts, w: Array) -> Array:
+    """Mean of the shares of wrong and of right answers that are told.
+
+    Decided at the share of wrong answers among those the probe was fitted on, which is what one half is to a balanced
+    probe.
+    """
+    said = (parts["item_p"] >= parts["item_prior"]).astype(np.float64)
+    return _balanced(parts, w, said, parts["item_y"])
+
+
+@metric(
+    unit="1",
+    direction="up",
+    needs=(*ITEMS, "item_fold"),
+    tracks=ERRORS,
+    source="methods.md 0.8 (1.17): Mann-Whitney over pairs of one fold, ties one half",
+    null="0.5",
+)
+def auroc(parts: Parts, w: Array) -> Array:
+    """Probability that a wrong answer gets a higher score than a right one of the same fold."""
+    return _auroc(parts, w, "item_p")
+
+
+@metric(
+    unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="average precision", null="the share of wrong answers"
+)
+def auprc(parts: Parts, w: Array) -> Array:
+    """Average precision: the mean precision at each wrong answer, by falling score, ties taken together."""
+    w_n = _weights(parts, w)
+    hit, every = (by_score(-parts["item_p"], one) for one in (w_n * parts["item_y"], w_n))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.nan_to_num(hit.cumsum(-1) / every.cumsum(-1))
+    return ratio((hit * precision).sum(-1), hit.sum(-1), "no answer is wrong")
+
+
+@metric(
+    unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="the share of wrong answers"
+)
+def precision_wrong(parts: Parts, w: Array) -> Array:
+    """Share of the answers called wrong that are."""
+    called = (parts["item_p"] >= _LIMIT).astype(np.float64)
+    return _share(parts, w, parts["item_y"], called, "no answer is called wrong")
+
+
+@metric(unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="0 or 1: majority")
+def recall_wrong(parts: Parts, w: Array) -> Array:
+    """Share of the wrong answers that are called so."""
+    called = (parts["item_p"] >= _LIMIT).astype(np.float64)
+    return _share(parts, w, called, parts["item_y"], "no answer is wrong")
+
+
+@metric(unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="majority")
+def f1_wrong(parts: Parts, w: Array) -> Array:
+    """Harmonic mean of precision and recall of the wrong answers."""
+    w_n, called = _weights(parts, w), parts["item_p"] >= _LIMIT
+    hit, said, true = ((w_n * one).sum(-1) for one in (called * parts["item_y"], called, parts["item_y"]))
+    return ratio(2 * hit, said + true, "no answer is wrong or called so")
+
+
+@metric(unit="1", direction="down", needs=ITEMS, tracks=ERRORS, source="Brier 1950", null="share × (1 − share)")
+def brier(parts: Parts, w: Array) -> Array:
+    """Mean squared difference of probability and outcome."""
+    square = (parts["item_p"] - parts["item_y"]) ** 2
+    return _share(parts, w, square, np.ones_like(square), "there is no answer")
+
+
+@metric(
+    unit="1", direction="down", needs=ITEMS, tracks=ERRORS, source="ten bins of equal width", null="majority about 0"
+)
+def ece(parts: Parts, w: Array) -> Array:
+    """Expected calibration error: the mean over bins of |mean probability - share wrong|, by answers in the bin."""
+    w_n = _weights(parts, w)
+    bin_n = np.minimum((parts["item_p"] * BINS).astype(np.int64), BINS - 1)
+    off_n = parts["item_p"] - parts["item_y"]
+    gaps = [np.abs((w_n * off_n * (bin_n == b)).sum(-1)) for b in range(BINS)]
+    return ratio(np.sum(gaps, axis=0), w_n.sum(-1), "there is no answer")
+
+
+@metric(
+    unit="1",
+    direction="target",
+    needs=(*ITEMS, "train_right", "train_n"),
+    tracks=ERRORS,
+    source="system E; methods.md 2.6: with more features than answers a large gap is expected, not a finding",
+    null="0: majority",
+)
+def train_test_gap(parts: Parts, w: Array) -> Array:
+    """Accuracy on the answers a fold was fitted on, less that on those it was not."""
+    fitted = float(parts["train_right"].sum() / parts["train_n"].sum())
+    return np.asarray(fitted - accuracy(parts, w), dtype=np.float64)
+
+
+@metric(
+    unit="1",
+    direction="up",
+    needs=(*ITEMS, "item_prior", "control_p", "control_y"),
+    tracks=ERRORS,
+    source="Hewitt and Liang, arXiv 1909.03368; methods.md 2.6",
+    null="0",
+)
+def selectivity(parts: Parts, w: Array) -> Array:
+    """Balanced accuracy less that of the same probe on a control task: each group has a label drawn at random."""
+    said = (parts["control_p"] >= parts["item_prior"]).astype(np.float64)
+    control = _balanced(parts, w, said, parts["control_y"], "the control task has one class")
+    return np.asarray(bal_acc(parts, w) - control, dtype=np.float64)
+
+
+@metric(
+    unit="1",
+    direction="target",
+    needs=(*ITEMS, "item_prior", "leak_p", "control_y"),
+    tracks=ERRORS,
+    source="methods.md 2.6",
+    null="0.5: answers to one problem are no more alike than others",
+)
+def leak_check(parts: Parts, w: Array) -> Array:
+    """Balanced accuracy on the control task where rows, not groups, are divided: its excess over .5 is the leak.
+
+    Labels are drawn at random for each group, so only what answers of one group share can tell them. No score of a
+    probe: what a split by rows would add to one.
+    """
+    said = (parts["leak_p"] >= parts["item_prior"]).astype(np.float64)
+    return _balanced(parts, w, said, parts["control_y"], "the control task has one class")
+
+
+@metric(
+    unit="1",
+    direction="up",
+    needs=(*ITEMS, "item_fold", "confidence_p", "joined_p"),
+    tracks=ERRORS,
+    source="methods.md 2.6, incremental value",
+    null="0: the probe tells nothing that the model's confidence does not",
+)
+def added_auroc(parts: Parts, w: Array) -> Array:
+    """AUROC of the model's confidence and the probe's score together, less that of the confidence alone."""
+    return np.asarray(_auroc(parts, w, "joined_p") - _auroc(parts, w, "confidence_p"), dtype=np.float64)

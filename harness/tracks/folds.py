@@ -1,0 +1,126 @@
+"""One outer fold of an error probe: fitted on the other folds' answers, and what it says of this one's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.api import ErrorProbe, Features
+from harness.training.logistic import INNER, OUTER, GroupedLogistic, folds
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers with their labels, int64 ``[n]``: 1 where wrong.
+
+    Attributes:
+        control_n: a label drawn at random for every group, the control task.
+        fold_n: outer fold, groups whole.
+        row_fold_n: outer fold where every row is by itself, for the leak alone.
+    """
+
+    y_n: Ints
+    group_n: Ints
+    control_n: Ints
+    fold_n: Ints
+    row_fold_n: Ints
+
+
+def judged(y_n: Ints, group_n: Ints) -> Judged:
+    """Return the answers with their folds and their control task; the same answers always get the same ones."""
+    control_n = control_labels(y_n, group_n)
+    rows = np.arange(len(y_n))
+    return Judged(y_n, group_n, control_n, folds(y_n, group_n, OUTER), folds(control_n, rows, OUTER))
+
+
+def control_labels(y_n: Ints, group_n: Ints, seed: int = 0) -> Ints:
+    """Return one random label for each group: as large a share of the groups is 1 as of the answers is wrong."""
+    _, of_n = np.unique(group_n, return_inverse=True)
+    groups = int(of_n.max()) + 1
+    ones = min(max(round(float(y_n.mean()) * groups), 1), groups - 1)
+    return (np.random.default_rng(seed).permutation(groups) < ones).astype(np.int64)[of_n]
+
+
+def chance(probe: ErrorProbe, x_nF: NDArray[Any], y_n: Ints, group_n: Ints, train_n: Rows) -> Floats:
+    """Fit on the rows of ``train_n`` and return the probability that each answer is wrong, ``[n]``, of all rows."""
+    probe.fit(x_nF[train_n], y_n[train_n], group_n[train_n])
+    p_nK = probe.predict(x_nF, 2)
+    if p_nK.shape != (len(x_nF), 2) or not np.isfinite(p_nK).all() or p_nK.min() < 0 or p_nK.max() > 1 + 1e-9:
+        raise ValueError(f"predict must return probabilities [{len(x_nF)}, 2], got shape {p_nK.shape}")
+    return np.asarray(p_nK[:, 1], dtype=np.float64)
+
+
+def fold_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) -> dict[str, Floats]:
+    """Return what one fold adds to the parts of ``harness.metrics.errors``, rows in the order of ``index``."""
+    x_nF, test_n = features.value_nF, items.fold_n == fold
+    p_n = chance(probe, x_nF, items.y_n, items.group_n, ~test_n)
+    right_n = (p_n >= 0.5) == (items.y_n > 0)
+    control_n = chance(probe, x_nF, items.control_n, items.group_n, ~test_n)
+    return {
+        "index": np.flatnonzero(test_n).astype(np.float64),
+        "item_p": p_n[test_n],
+        "item_prior": np.full(int(test_n.sum()), items.y_n[~test_n].mean()),
+        "control_p": control_n[test_n],
+        "train_right": np.array([float(right_n[~test_n].sum())]),
+        "train_n": np.array([float((~test_n).sum())]),
+    }
+
+
+def leak_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) -> dict[str, Floats]:
+    """Return the control task under a division by rows; groups are rows here too, or inner folds would not leak."""
+    test_n = items.row_fold_n == fold
+    p_n = chance(probe, features.value_nF, items.control_n, np.arange(len(test_n)), ~test_n)
+    return {"leak_index": np.flatnonzero(test_n).astype(np.float64), "leak_p": p_n[test_n]}
+
+
+def joined_parts(
+    probe: ErrorProbe, features: Features, confidence_nK: Floats, items: Judged, fold: int, p_n: Floats
+) -> dict[str, Floats]:
+    """Return what confidence tells alone, and together with the probe's score.
+
+    The scores that the joint fit sees come from inner folds: those of answers the probe was fitted on would look better
+    than they are.
+    """
+    test_n = items.fold_n == fold
+    score_n = np.zeros(len(test_n))
+    score_n[test_n] = _odds(p_n)
+    train = np.flatnonzero(~test_n)
+    inner_n = folds(items.y_n[train], items.group_n[train], INNER)
+    for inner in range(INNER):
+        fitted = np.zeros(len(test_n), dtype=bool)
+        fitted[train[inner_n != inner]] = True
+        held = train[inner_n == inner]
+        score_n[held] = _odds(chance(probe, features.value_nF, items.y_n, items.group_n, fitted)[held])
+    found = {}
+    for name, value_nK in (
+        ("confidence_p", confidence_nK),
+        ("joined_p", np.concatenate([confidence_nK, score_n[:, None]], 1)),
+    ):
+        logistic = GroupedLogistic()
+        logistic.fit(value_nK[~test_n], items.y_n[~test_n], items.group_n[~test_n])
+        found[name] = np.exp(logistic.log_probs(value_nK[test_n], 2)[:, 1])
+    return found
+
+
+def block_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int, blocks: int) -> dict[str, Floats]:
+    """Return the probability from the features of each block alone, ``[n, blocks]``; none where it reads no block."""
+    test_n = items.fold_n == fold
+    found = np.full((int(test_n.sum()), blocks), np.nan)
+    for block in range(blocks):
+        own = features.block_F == block
+        if own.any():
+            alone = replace(features, value_nF=features.value_nF[:, own], block_F=features.block_F[own])
+            found[:, block] = chance(probe, alone.value_nF, items.y_n, items.group_n, ~test_n)[test_n]
+    return {} if np.isnan(found).all() else {"block_p": found}
+
+
+def _odds(p_n: Floats) -> Floats:
+    p_n = np.clip(p_n, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(p_n) - np.log1p(-p_n), dtype=np.float64)

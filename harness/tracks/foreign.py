@@ -1,0 +1,41 @@
+"""Runs what is not ours: whatever one method raises fails its own cell alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from harness.api import Dictionary, ErrorProbe, Method
+from harness.errors import CellError
+from harness.tracks.sums import Contribution
+
+M = TypeVar("M", bound=Method)
+
+
+def dictionary(method: Method, track: str) -> Dictionary:
+    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
+    if not isinstance(method, Dictionary):
+        raise CellError(f"track '{track}' measures dictionaries, got a {method.kind}")
+    return method
+
+
+def error_probe(method: Method, track: str) -> ErrorProbe:
+    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
+    if not isinstance(method, ErrorProbe):
+        raise CellError(f"track '{track}' measures error probes, got a {method.kind}")
+    return method
+
+
+def each(
+    methods: Mapping[str, Method], kind: Callable[[Method, str], M], track: str, work: Callable[[str, M], Contribution]
+) -> dict[str, Contribution | CellError]:
+    """Return what ``work`` gives for every method, or why it fails; ``kind`` is one of the functions above."""
+    results: dict[str, Contribution | CellError] = {}
+    for name, method in methods.items():
+        try:
+            results[name] = work(name, kind(method, track))
+        except CellError as error:
+            results[name] = error
+        except Exception as error:  # a method is foreign code
+            results[name] = CellError(f"measuring raised {type(error).__name__}: {error}")
+    return results

@@ -1,0 +1,130 @@
+"""Logistic regression whose penalty is chosen across groups (methods.md 1.17, 2.6)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedGroupKFold
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Rows = NDArray[np.bool_]
+
+OUTER, INNER = 5, 3
+STRENGTHS = tuple(10.0**power for power in range(-4, 2))
+# Log-probability of a class that the train rows lack.
+LEAST = -50.0
+
+
+def folds(label_n: Ints, group_n: Ints, count: int) -> Ints:
+    """Return the fold of each item, groups whole, classes spread evenly; equal items always fall into equal folds."""
+    fold_n = np.zeros(len(label_n), dtype=np.int64)
+    with warnings.catch_warnings():
+        # a class with fewer groups than folds is absent from some: it is then simply not tested there
+        warnings.simplefilter("ignore", UserWarning)
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+        for fold, (_, test) in enumerate(splitter.split(label_n, label_n, group_n)):
+            fold_n[test] = fold
+    return fold_n
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardised features on the axes that the rows it was made from span: an L2 penalty does not see the turn.
+
+    Attributes:
+        alive_F: features that vary on those rows; the others are left out.
+        axes_AR: None where there are fewer features than rows.
+    """
+
+    alive_F: Rows
+    mean_A: Floats
+    spread_A: Floats
+    axes_AR: Floats | None
+
+    def of(self, feature_nF: NDArray[Any]) -> Floats:
+        """Return the scaled features ``[n, A or R]``; a column of zeros where none varies."""
+        if not self.alive_F.any():
+            return np.zeros((len(feature_nF), 1))
+        scaled = (feature_nF[:, self.alive_F] - self.mean_A) / self.spread_A
+        return np.asarray(scaled if self.axes_AR is None else scaled @ self.axes_AR, dtype=np.float64)
+
+
+def scaling(train_nF: NDArray[Any], least_rows: int = 0) -> Scaling:
+    """Return the scaling of train rows; features that are not 0 on fewer than ``least_rows`` are left out too."""
+    mean_F, spread_F = train_nF.mean(0, dtype=np.float64), train_nF.std(0, dtype=np.float64)
+    alive_F = spread_F > 1e-9 * max(float(spread_F.max(initial=0.0)), 1e-300)
+    if least_rows:
+        alive_F &= (train_nF != 0).sum(0) >= least_rows
+    plain = Scaling(alive_F, mean_F[alive_F], spread_F[alive_F], None)
+    if alive_F.sum() <= len(train_nF):
+        return plain
+    axes = np.linalg.svd(plain.of(train_nF), full_matrices=False)[2].T
+    return Scaling(alive_F, mean_F[alive_F], spread_F[alive_F], axes)
+
+
+class GroupedLogistic:
+    """L2 logistic regression on standardised features, classes at equal weight, the penalty chosen by inner folds."""
+
+    def __init__(self, least_rows: int = 0) -> None:
+        self._least_rows = least_rows
+        self._scaling: Scaling | None = None
+        self._model: LogisticRegression | int = 0
+        self.strength = float("nan")
+
+    def fit(self, feature_nF: NDArray[Any], label_n: Ints, group_n: Ints) -> None:
+        """Choose the strength ``C`` of best balanced accuracy over grouped inner folds (of equal ones the least)."""
+        self._scaling = scaling(feature_nF, self._least_rows)
+        scaled = self._scaling.of(feature_nF)
+        self.strength = _strength(scaled, label_n, group_n)
+        self._model = _logistic(scaled, label_n, self.strength)
+
+    def log_probs(self, feature_nF: NDArray[Any], classes: int) -> Floats:
+        """Return log-probabilities ``[n, K]``; raises ``ValueError`` before ``fit``."""
+        if self._scaling is None:
+            raise ValueError("fit comes before log_probs")
+        return _scores(self._model, self._scaling.of(feature_nF), classes)
+
+
+def _logistic(feature_nF: Floats, label_n: Ints, strength: float) -> LogisticRegression | int:
+    """Return a fitted regression, or the one class there is."""
+    classes = np.unique(label_n)
+    if len(classes) == 1:
+        return int(classes[0])
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=1e-3)
+    with warnings.catch_warnings():
+        # at the weakest penalty the data are separable and the norm still grows; the choice of strength decides
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(feature_nF, label_n)
+
+
+def _scores(model: LogisticRegression | int, feature_nF: Floats, classes: int) -> Floats:
+    scores_nK = np.full((len(feature_nF), classes), LEAST)
+    if isinstance(model, int):
+        scores_nK[:, model] = 0.0
+    else:
+        # a probability that underflows has the logarithm LEAST
+        with np.errstate(divide="ignore"):
+            scores_nK[:, model.classes_] = np.maximum(model.predict_log_proba(feature_nF), LEAST)
+    return scores_nK
+
+
+def _strength(feature_nF: Floats, label_n: Ints, group_n: Ints) -> float:
+    inner_n = folds(label_n, group_n, INNER)
+    found = []
+    for strength in STRENGTHS:
+        guess_n = np.zeros_like(label_n)
+        for fold in range(INNER):
+            train = inner_n != fold
+            model = _logistic(feature_nF[train], label_n[train], strength)
+            scores = _scores(model, feature_nF[~train], int(label_n.max()) + 1)
+            guess_n[~train] = scores.argmax(1)
+        found.append(float(balanced_accuracy_score(label_n, guess_n)))
+    return STRENGTHS[int(np.argmax(found))]

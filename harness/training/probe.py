@@ -1,0 +1,59 @@
+"""What logistic error probes share: everything but the features."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.api import ErrorProbe
+from harness.training.logistic import GroupedLogistic
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class LogisticProbe(ErrorProbe):
+    """L2 logistic regression: standardised inside the fold, classes at equal weight, C chosen by grouped inner folds.
+
+    Probabilities are those at the classes' shares among the answers it was fitted on (methods.md 2.6).
+    """
+
+    # A feature that is not 0 on fewer rows of the fold tells a probe little but which rows they are.
+    LEAST_ROWS = 5
+
+    def __init__(self) -> None:
+        self._logistic = GroupedLogistic(self.LEAST_ROWS)
+        self._share_K: Floats = np.zeros(0)
+
+    @final
+    def fit(self, x_nF: NDArray[Any], y_n: Ints, group_n: Ints) -> None:
+        """Fit on some answers."""
+        self._logistic = GroupedLogistic(self.LEAST_ROWS)
+        self._logistic.fit(x_nF, y_n, group_n)
+        self._share_K = np.bincount(y_n) / len(y_n)
+
+    @final
+    def predict(self, x_nF: NDArray[Any], classes: int) -> Floats:
+        """Return the probability of each class, ``[n, K]``."""
+        share_K = np.pad(self._share_K, (0, classes - len(self._share_K)))
+        return at_shares(self._logistic.log_probs(x_nF, classes), share_K)
+
+    @final
+    def parameter_count(self) -> int:
+        """Return 0: what is fitted lasts one fold."""
+        return 0
+
+    @final
+    def summary(self) -> dict[str, float]:
+        """Return nothing: what is fitted lasts one fold."""
+        return {}
+
+
+def at_shares(logp_nK: Floats, share_K: Floats) -> Floats:
+    """Turn log-probabilities at equal shares of the classes into probabilities at the shares ``share_K``."""
+    with np.errstate(divide="ignore"):
+        logit_nK = logp_nK + np.log(share_K)
+    p_nK = np.exp(logit_nK - logit_nK.max(1, keepdims=True))
+    return np.asarray(p_nK / p_nK.sum(1, keepdims=True), dtype=np.float64)
