@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.metrics.contract import Array, Parts, metric, ratio
+from harness.metrics.contract import Array, Parts, constant, metric, ratio
 from harness.metrics.items import auroc_in_folds, by_score, item_weights
 
 ERRORS = ("errors",)
@@ -77,15 +77,23 @@ def auroc(parts: Parts, w: Array) -> Array:
 
 
 @metric(
-    unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="average precision", null="the share of wrong answers"
+    unit="1",
+    direction="up",
+    needs=(*ITEMS, "item_fold"),
+    tracks=ERRORS,
+    source="average precision of each fold, by its wrong answers",
+    null="the share of wrong answers",
 )
 def auprc(parts: Parts, w: Array) -> Array:
-    """Average precision: the mean precision at each wrong answer, by falling score, ties taken together."""
-    w_n = _weights(parts, w)
-    hit, every = (by_score(-parts["item_p"], one) for one in (w_n * parts["item_y"], w_n))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.nan_to_num(hit.cumsum(-1) / every.cumsum(-1))
-    return ratio((hit * precision).sum(-1), hit.sum(-1), "no answer is wrong")
+    """Average precision: the mean precision at each wrong answer, by falling score inside its fold, ties together."""
+    w_n, total = _weights(parts, w), 0.0
+    for fold in np.unique(parts["item_fold"]):
+        own = parts["item_fold"] == fold
+        pair = (w_n[..., own] * parts["item_y"][own], w_n[..., own])
+        hit, every = (by_score(-parts["item_p"][own], one) for one in pair)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = total + (hit * np.nan_to_num(hit.cumsum(-1) / every.cumsum(-1))).sum(-1)
+    return ratio(np.asarray(total), (w_n * parts["item_y"]).sum(-1), "no answer is wrong")
 
 
 @metric(
@@ -189,3 +197,31 @@ def leak_check(parts: Parts, w: Array) -> Array:
 def added_auroc(parts: Parts, w: Array) -> Array:
     """AUROC of the model's confidence and the probe's score together, less that of the confidence alone."""
     return np.asarray(_auroc(parts, w, "joined_p") - _auroc(parts, w, "confidence_p"), dtype=np.float64)
+
+
+@metric(
+    unit="pooled SD",
+    direction="up",
+    needs=("d_max",),
+    tracks=ERRORS,
+    source="methods.md 0.8, 1.14; read it beside the threshold in the record's details",
+    null="about the threshold: what exchanged labels give",
+    interval="none",
+)
+def cohens_d_max(parts: Parts, w: Array) -> Array:
+    """Largest absolute effect size of a feature between wrong and right answers."""
+    return constant(w, float(parts["d_max"][0]))
+
+
+@metric(
+    unit="features",
+    direction="up",
+    needs=("d_above",),
+    tracks=ERRORS,
+    source="methods.md 0.8, 1.14: 95th percentile of the largest |d| where groups exchange their labels",
+    null="0 in 95 of 100",
+    interval="none",
+)
+def n_above_null(parts: Parts, w: Array) -> Array:
+    """Features whose effect size exceeds what the largest of them reaches by chance."""
+    return constant(w, float(parts["d_above"][0]))
