@@ -95,6 +95,11 @@ class AnswerReader:
                 continue
             sequences.append(Tokens(number, tuple(ids), start, at))
             tokens += len(ids)
+        if not sequences:
+            raise UserError(
+                f"task '{self.task.spec.task}': no labelled answer has the {len(self.spec.positions.names)} positions "
+                f"that are read within {self.task.budget.context} tokens; {short} of {seen} are too short."
+            )
         return Taken(tuple(sequences), short, cut, len(self.documents) - seen)
 
     def _ids(self, document: Document) -> tuple[list[int], int]:
@@ -127,11 +132,6 @@ class AnswerReader:
     def answers(self) -> Answers:
         """Every answer that is measured, in the order of ``taken``."""
         read = [self._batch(index) for index in range(len(self._batches))]
-        if not read:
-            raise UserError(
-                f"task '{self.task.spec.task}': no answer has the {len(self.spec.positions.names)} positions that are "
-                f"read within {self.task.budget.context} tokens ({self.taken.short} are too short)."
-            )
         order = np.argsort([row for batch in self._batches for row in batch])
         documents = [self.documents[sequence.document] for sequence in self.taken.sequences]
         return Answers(
@@ -151,7 +151,7 @@ class AnswerReader:
         found = _load(path, len(rows))
         if found is None:
             found = self._read([self.taken.sequences[row] for row in rows])
-            write_bytes(path, save({"x": found[0], "confidence": found[1]}))
+            write_bytes(path, save({"x": found[0], "thought": found[1]}))
         self.resources.progress("reading answers", index + 1, len(self._batches))
         return found
 
@@ -212,5 +212,5 @@ def _load(path: Path, rows: int) -> tuple[Tensor, Tensor] | None:
         held = load_file(path)
     except (OSError, SafetensorError):
         return None
-    whole = {"x", "confidence"} <= held.keys() and len(held["x"]) == len(held["confidence"]) == rows
-    return (held["x"], held["confidence"]) if whole else None
+    whole = {"x", "thought"} <= held.keys() and len(held["x"]) == len(held["thought"]) == rows
+    return (held["x"], held["thought"]) if whole else None
