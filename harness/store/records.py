@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from harness.errors import UserError
 from harness.metrics.contract import Array, Parts
 from harness.specs.reading import in_words
 from harness.specs.record import SCHEMA, Record
+from harness.store.arrays import read_npz
 from harness.store.files import sha256_file, write_atomic, write_text
 
 
@@ -53,10 +55,10 @@ class StoredRecord:
         if name is None:
             return {}
         path = self.path.parent / name
-        if not path.is_file() or sha256_file(path) != digest:
+        data = path.read_bytes() if path.is_file() else None
+        if data is None or sha256(data).hexdigest() != digest:
             raise BrokenRecordError(f"{path} is missing or is not the file that {self.path.name} was written with")
-        with np.load(path, allow_pickle=False) as archive:
-            return {column: archive[column] for column in archive.files}
+        return read_npz(data)
 
 
 @dataclass(frozen=True)
