@@ -12,8 +12,9 @@ from board_cases import realistic
 from board_records import Case, Cell, Quality, save
 
 from harness.board import formats, load_board
+from harness.board.escaping import escape_markdown, neutral
 from harness.board.rows import Board, Column
-from harness.board.text import csv_text, escape_markdown, json_text, markdown, neutral
+from harness.board.text import csv_text, json_text, markdown
 
 
 @pytest.fixture(scope="module")

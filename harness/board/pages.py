@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from harness.board import formats
 from harness.board.chart import Plot, plot
+from harness.board.escaping import plain
 from harness.board.maps import Picture, pictures
 from harness.board.page import environment, inline, package_version
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
-from harness.board.text import csv_text, json_text, markdown, plain
+from harness.board.text import csv_text, json_text, markdown
 from harness.store.files import write_text
 
 # Metrics worth a plot against L0, where a table has them.

@@ -240,7 +240,7 @@ class Table:
         differs: what sets it apart from the other tables of the same task, as (label, text).
         notes: what a reader should know about the whole table.
         l0: the task's target for active latents per token.
-        digest: changes whenever anything shown does: the records and parts, and the code that reads them.
+        digest: changes whenever anything shown does: a number of the table, or what one of its records says.
         references: quoted rows for the task's track.
         newest: when its newest record was finished (UTC, ISO 8601).
     """

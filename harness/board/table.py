@@ -10,11 +10,13 @@ from harness.board.diagnostic import cards_of
 from harness.board.facts import differences
 from harness.board.memory import Memory, key_of, settled
 from harness.board.packing import unpacked
+from harness.board.quoted import references
 from harness.board.rows import Board, Row, Table
 from harness.board.scan import Found, scan
 from harness.board.tabulate import Tabulated
 from harness.board.workers import packed_tables
 from harness.metrics.contract import all_metrics
+from harness.store.files import sha256_text
 
 
 def load_board(folder: Path) -> Board:
@@ -69,7 +71,9 @@ def _set_apart(built: Sequence[Tabulated], folder: Path) -> list[Table]:
             same = [other.traits for other in built if other.table and other.table.task == own.table.task]
             differs = differences(own.traits, same, own.table.hash)
             rows = tuple(_placed(row, folder) for row in own.table.rows)
-            tables.append(replace(own.table, rows=rows, differs=differs))
+            quoted = references(own.table.track)
+            digest = sha256_text(f"{own.table.digest} {differs} {quoted}")
+            tables.append(replace(own.table, rows=rows, differs=differs, references=quoted, digest=digest))
     return tables
 
 

@@ -53,15 +53,20 @@ def tabulate(folder: Path, paths: Sequence[str], metrics: Metrics, cards: Cards)
     if not cells:
         return Tabulated(None, tuple(problems))
     table, odd = _table(cells, known, cards)
-    digest = sha256("".join(cell.record.model_dump_json() for cell in cells).encode()).hexdigest()
     return Tabulated(
-        table=replace(table, digest=digest),
+        table=replace(table, digest=_digest(table, cells)),
         problems=(*problems, *odd),
         records=len(cells),
         newest=max(cell.record.provenance.finished for cell in cells),
         versions=tuple(sorted({cell.record.provenance.version for cell in cells})),
         traits=traits(newest(cells)),
     )
+
+
+def _digest(table: Table, cells: Sequence[Cell]) -> str:
+    """Return a hash of all that is shown: the table, and what its records say besides."""
+    said = [repr(table), *(cell.record.model_dump_json() for cell in cells)]
+    return sha256("\n".join(said).encode("utf-8", "replace")).hexdigest()
 
 
 def _table(cells: Sequence[Cell], metrics: Metrics, cards: Cards) -> tuple[Table, list[Problem]]:
