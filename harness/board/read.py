@@ -74,8 +74,6 @@ def _parts(stored: StoredRecord) -> Parts:
     name = stored.record.parts
     if name is None:
         raise BrokenRecordError(f"{stored.path} says it was measured, but names no parts")
-    if Path(name).name != name:
-        raise BrokenRecordError(f"{stored.path} names parts outside its own folder: {name}")
     try:
         parts = stored.parts()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -48,13 +48,19 @@ class StoredRecord:
 
     @property
     def files(self) -> list[Path]:
-        """The files beside the record that belong to it."""
-        return [self.path.parent / name for name in (self.record.parts, self.record.latents) if name]
+        """The files beside the record that belong to it; raises ``BrokenRecordError`` where one would lie elsewhere."""
+        return [self._place(name) for name in (self.record.parts, self.record.latents) if name]
+
+    def _place(self, name: str) -> Path:
+        # A record may come from anywhere, and what it names is read, copied and removed.
+        if Path(name).name != name or name.startswith(".") or not name.endswith(".npz"):
+            raise BrokenRecordError(f"{self.path} names a file outside its own folder, or of another kind: {name}")
+        return self.path.parent / name
 
     def _beside(self, name: str | None, digest: str | None) -> dict[str, NDArray[Any]]:
         if name is None:
             return {}
-        path = self.path.parent / name
+        path = self._place(name)
         data = path.read_bytes() if path.is_file() else None
         if data is None or sha256(data).hexdigest() != digest:
             raise BrokenRecordError(f"{path} is missing or is not the file that {self.path.name} was written with")
