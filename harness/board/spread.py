@@ -1,0 +1,64 @@
+"""How a metric spreads over clusters: its value on each of them alone, as a small drawing and a sentence."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.board.formats import significant
+from harness.metrics.contract import Array, Metric, NotComputableError, Parts, clusters
+
+WIDTH, HEIGHT, BINS = 168, 34, 24
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A histogram as one SVG path, the ends of its axis, and what it shows in words."""
+
+    path: str
+    low: str
+    high: str
+    summary: str
+
+
+def spreads(metrics: Iterable[Metric], parts: Parts) -> dict[str, Spread]:
+    """Return the spread of every metric whose interval is over clusters and that has a value on two of them."""
+    w_CC = np.eye(clusters(parts))
+    found = {metric.name: _spread(metric, parts, w_CC) for metric in metrics if metric.interval == "clusters"}
+    return {name: spread for name, spread in found.items() if spread}
+
+
+def _spread(metric: Metric, parts: Parts, w_CC: Array) -> Spread | None:
+    if metric.point(parts)[0] is None:
+        return None
+    try:
+        # A cluster on which the metric has no value gives what is not finite; it is counted below.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            value_C = np.asarray(metric.value(parts, w_CC), dtype=np.float64)
+    except (NotComputableError, ValueError):
+        return None
+    finite = value_C[np.isfinite(value_C)]
+    return None if value_C.shape != w_CC.shape[:1] or finite.size < 2 else _drawn(finite, value_C.size - finite.size)
+
+
+def _drawn(values: Array, left_out: int) -> Spread:
+    low, first, middle, third, high = np.quantile(values, (0.0, 0.1, 0.5, 0.9, 1.0)).tolist()
+    # Values that differ by rounding alone are one value, and a histogram needs some width.
+    wide = (low, high) if high - low > 1e-9 * max(abs(low), abs(high)) else (low - 0.5, low + 0.5)
+    counts = np.histogram(values, bins=BINS, range=wide)[0]
+    step = WIDTH / BINS
+    bars = [
+        f"M{i * step + 0.5:.4g} {HEIGHT}v{-count / counts.max() * HEIGHT:.3g}h{step - 1:.3g}V{HEIGHT}"
+        for i, count in enumerate(counts.tolist())
+        if count
+    ]
+    without = f", no value on {left_out} more" if left_out else ""
+    summary = (
+        f"{values.size} clusters{without}; median {significant(middle)}, "
+        f"80 % from {significant(first)} to {significant(third)}"
+    )
+    return Spread("".join(bars), significant(wide[0]), significant(wide[1]), summary)
