@@ -20,6 +20,7 @@ from harness.store.records import BrokenRecordError, StoredRecord, load_record
 
 # A setting may hold a whole prompt; the record has all of it.
 _LONGEST = 400
+_UNSET = "not set"
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,8 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return _UNSET
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -209,4 +212,4 @@ def _shared(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     for facts in found:
         for label, text in flat(facts):
             by_label.setdefault(label, []).append(text)
-    return [(label, "; ".join(dict.fromkeys(texts))) for label, texts in by_label.items() if set(texts) != {"null"}]
+    return [(label, "; ".join(dict.fromkeys(texts))) for label, texts in by_label.items() if set(texts) != {_UNSET}]

@@ -1,4 +1,4 @@
-"""Drawings as SVG text. Colours and fonts are the style sheet's, by class, so that one drawing serves light and dark."""
+"""Drawings as SVG text. Colours and fonts are the style sheet's, by class: one drawing serves light and dark."""
 
 from __future__ import annotations
 
