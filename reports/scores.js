@@ -35,7 +35,9 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function value(cell) {
-    return cell.dataset.v === undefined ? null : Number(cell.dataset.v);
+    // What is shown with all its figures has no copy of itself.
+    const found = parseFloat(cell.dataset.v || cell.textContent.replace("≈", ""));
+    return Number.isNaN(found) ? null : found;
   }
 
   function compare(index, text, sign) {

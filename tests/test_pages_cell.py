@@ -65,7 +65,7 @@ def test_every_seed_has_its_value(page: str, folder: Path) -> None:
 
 def test_differences_to_controls_are_those_of_the_scores(table: Table, folder: Path) -> None:
     own = row(table, "topk")
-    lines = {line.metric: line for line in cell_view(table, own, folder).margins}
+    lines = {line.metric: line for line in cell_view(table, own, folder, all_metrics()).margins}
     labels = ["mean_only", "pca", "random_dictionary", "permuted_decoder of topk"]
     for name, sign in (("fvu", -1), ("agree1", 1)):
         assert sorted(lines[name].differences) == sorted(labels)
@@ -76,7 +76,7 @@ def test_differences_to_controls_are_those_of_the_scores(table: Table, folder: P
             assert float(found.text) == pytest.approx(expected, rel=0.006)
     assert "l0" not in lines
     assert "dead_frac" not in lines
-    assert cell_view(table, row(table, "pca"), folder).margins == []
+    assert cell_view(table, row(table, "pca"), folder, all_metrics()).margins == []
 
 
 def test_a_spread_is_the_metric_of_each_cluster_alone(folder: Path) -> None:
@@ -89,6 +89,12 @@ def test_a_spread_is_the_metric_of_each_cluster_alone(folder: Path) -> None:
     one["x_gram"] = parts["x_gram"][:1, :1]
     assert float(found["fvu"].low) <= get_metric("fvu").point(one)[0] <= float(found["fvu"].high)  # type: ignore[operator]
     assert "dead_frac" not in found, "its interval is over seeds"
+
+
+def test_only_derived_controls_have_no_spread(folder: Path, page: str) -> None:
+    assert page.count('<svg class="spread"') == 7, "one for each metric over clusters"
+    assert page_of(folder, "cells", "pca").count('<svg class="spread"') == 7
+    assert "By cluster: the metric" not in page_of(folder, "cells", "permuted_decoder-of-topk")
 
 
 def test_a_spread_counts_every_cluster_once_and_says_which_have_no_value() -> None:

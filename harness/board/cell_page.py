@@ -6,15 +6,18 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from harness.board import formats
 from harness.board.maps import Picture, picture
 from harness.board.rows import Column, Margin, Row, Seed, Table
 from harness.board.spread import Spread, spreads
 from harness.errors import UserError
-from harness.metrics.contract import all_metrics
+from harness.metrics.contract import Metric
 from harness.specs.record import Record
 from harness.store.records import BrokenRecordError, StoredRecord, load_record
 
@@ -60,22 +63,22 @@ class CellView:
     spreads: dict[str, Spread] = field(default_factory=dict)
     spread_seed: int | None = None
 
-    @property
+    @cached_property
     def records(self) -> list[Record]:
         """The records that could be read, in the order of seeds."""
         return [line.record for line in self.lines if line.record]
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """The seeds that have values."""
         return sorted({seed for score in self.row.scores.values() for seed in score.by_seed})
 
-    @property
+    @cached_property
     def stages(self) -> list[str]:
         """The stages any seed went through."""
         return list(dict.fromkeys(name for record in self.records for name in record.stages))
 
-    @property
+    @cached_property
     def commands(self) -> list[tuple[str, list[int]]]:
         """Each command with the seeds it measured."""
         found: dict[str, list[int]] = {}
@@ -83,13 +86,13 @@ class CellView:
             found.setdefault(record.provenance.command, []).append(record.seed)
         return list(found.items())
 
-    @property
+    @cached_property
     def checks(self) -> list[str]:
         """The commands that measure a record again and compare."""
         paths = [line.seed.path for line in self.lines if line.record and line.seed.path and line.seed.status == "ok"]
         return [shlex.join(["harness", "verify", path]) for path in paths]
 
-    @property
+    @cached_property
     def margins(self) -> list[MarginLine]:
         """Every metric that takes a margin, against every control that may count for this row."""
         row, table = self.row, self.table
@@ -103,12 +106,12 @@ class CellView:
             if controls and margin and row.scores[column.name].value is not None
         ]
 
-    @property
+    @cached_property
     def map(self) -> Picture | None:
         """Where its documents lie, where the track makes a map."""
         return picture(self.row, self.row.map, "map") if self.row.map else None
 
-    @property
+    @cached_property
     def method(self) -> list[tuple[str, str]]:
         """What the method is, as (label, text)."""
         row = self.row
@@ -117,18 +120,18 @@ class CellView:
         about = [("Name", row.name), ("Source", row.source), ("Identity", row.identity), ("Randomness", seeded)]
         return [*about, *([("Built from", row.of)] if row.of else []), *fitted]
 
-    @property
+    @cached_property
     def params(self) -> list[tuple[str, str]]:
         """Every parameter with its value."""
         return list(flat(self.row.params))
 
-    @property
+    @cached_property
     def spec(self) -> list[tuple[str, str]]:
         """Every setting of the resolved task, of the newest record."""
         newest = max(self.records, key=lambda record: record.provenance.finished, default=None)
         return list(flat(newest.task.spec)) if newest else []
 
-    @property
+    @cached_property
     def sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
         """What else records say, as (title, facts); where seeds differ, every value is given."""
         runs = [record.provenance for record in self.records]
@@ -154,7 +157,7 @@ class CellView:
         return "; ".join(text for text in said if text)
 
 
-def cell_view(table: Table, row: Row, folder: Path) -> CellView:
+def cell_view(table: Table, row: Row, folder: Path, metrics: Mapping[str, Metric]) -> CellView:
     """Return the view of a row; its records are read from under ``folder``, and those that cannot be are said to be."""
     lines, problems, drawn = [], [], None
     for seed in row.seeds:
@@ -164,16 +167,17 @@ def cell_view(table: Table, row: Row, folder: Path) -> CellView:
             stored = None
             problems.append(f"The record {seed.path} cannot be read any more.")
         lines.append(Line(seed, stored.record if stored else None))
-        if stored and drawn is None and seed.status == "ok":
-            drawn = (seed.seed, _spreads(table, stored))
+        # A derived control counts through margins alone, and there is one for every method: its spread is not drawn.
+        if stored and drawn is None and seed.status == "ok" and row.role != "derived":
+            drawn = (seed.seed, _spreads(row, stored, metrics))
     found = {} if drawn is None else drawn[1]
     return CellView(table, row, tuple(lines), " ".join(problems), found, drawn[0] if drawn and found else None)
 
 
-def _spreads(table: Table, stored: StoredRecord) -> dict[str, Spread]:
-    known = all_metrics()
+def _spreads(row: Row, stored: StoredRecord, metrics: Mapping[str, Metric]) -> dict[str, Spread]:
+    valued = [name for name, score in row.scores.items() if score.by_seed.get(stored.record.seed) is not None]
     try:
-        return spreads((known[column.name] for column in table.columns), stored.parts())
+        return spreads((metrics[name] for name in valued), stored.parts())
     except BrokenRecordError:
         return {}
 
@@ -188,6 +192,12 @@ def _difference(row: Row, control: Row, column: Column, margin: Margin) -> Diffe
     return Difference(text if text.startswith("-") or ahead == 0 else f"+{text}", control.label == margin.control, note)
 
 
+def fact_list(found: Iterable[tuple[str, str]]) -> Markup:
+    """Return facts as a list of terms; written here and not in a template because pages of rows hold a hundred."""
+    inside = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>" for label, text in found)
+    return Markup(f'<dl class="facts">{inside}</dl>')
+
+
 def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield plain data as (dotted key, text)."""
     for key, inner in value.items():
@@ -200,6 +210,8 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
 def _text(value: Any) -> str:
     if value is None:
         return _UNSET
+    if type(value) is int:
+        return str(value)
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -50,6 +50,9 @@ def path(style: str, commands: str, tip: str = "") -> str:
 
 def mark(style: str, shape: str, at: tuple[float, float], tip: str = "") -> str:
     """Return a mark of ``OUTLINES`` at a place."""
+    if shape == "circle":  # the usual one, in fewer bytes
+        tail = f"><title>{escape(tip)}</title></circle>" if tip else "/>"
+        return f'<circle class="{style}" cx="{number(at[0])}" cy="{number(at[1])}" r="4.2"{tail}'
     return path(style, f"M{number(at[0])} {number(at[1])}{OUTLINES[shape]}", tip)
 
 

@@ -19,7 +19,8 @@ from harness.content import content_folder
 # whatever text follows them.
 _UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_INDENT = re.compile(r"\n\s*")
+# Whitespace that means nothing in a style sheet; before a colon it would be a descendant.
+_LOOSE = re.compile(r"\s*([{};,])\s*|(?<=:)\s+")
 
 
 @functools.cache
@@ -39,11 +40,11 @@ def environment() -> Environment:
 def inline(styles: Sequence[str], scripts: Sequence[str]) -> dict[str, Markup | str]:
     """Return ``style``, ``script`` and the ``policy`` that allows these two and nothing else.
 
-    Only files of ours are marked as safe. Pages are many, so style sheets leave their comments and indents behind.
+    Only files of ours are marked as safe. Pages are many, so comments and indents stay behind.
     """
     reports = content_folder("reports")
-    style = "".join(_lean((reports / name).read_text(encoding="utf-8")) for name in styles)
-    code = "".join((reports / name).read_text(encoding="utf-8") for name in scripts)
+    style = "".join(_lean_style((reports / name).read_text(encoding="utf-8")) for name in styles)
+    code = "".join(_lean_script((reports / name).read_text(encoding="utf-8")) for name in scripts)
     return {"style": Markup(style), "script": Markup(code), "policy": _policy(style, code)}
 
 
@@ -69,8 +70,15 @@ def code_digest() -> str:
     return found.hexdigest()
 
 
-def _lean(style: str) -> str:
-    return _INDENT.sub("\n", _COMMENT.sub("", style)).strip() + "\n"
+def _lean_style(style: str) -> str:
+    return _LOOSE.sub(lambda found: found.group(1) or "", _COMMENT.sub("", style)).strip()
+
+
+def _lean_script(code: str) -> str:
+    """Return a script without indents and lines of comment; ours hold no text that runs over several lines."""
+    return "".join(
+        f"{line.strip()}\n" for line in code.splitlines() if line.strip() and not line.strip().startswith("//")
+    )
 
 
 def _breakable(text: str) -> Markup:

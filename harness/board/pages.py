@@ -13,12 +13,13 @@ from typing import Any
 
 from harness.board import formats, links
 from harness.board.across import MethodLine, across
-from harness.board.cell_page import cell_view
+from harness.board.cell_page import cell_view, fact_list
 from harness.board.page import code_digest, environment, inline, package_version, shown
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
 from harness.board.task_page import COSTS, task_view
 from harness.board.text import csv_text, json_text, markdown
+from harness.metrics.contract import all_metrics
 from harness.store.files import sha256_text, write_text
 
 # The pages that were written, so that those of vanished tables can be removed and nothing else ever is.
@@ -64,6 +65,7 @@ class Pages:
         self._board, self._folder = board, folder
         self._code = code_digest()
         self._version = package_version()
+        self._metrics = all_metrics()
         self._task = inline(("board.css", "pages.css", "scores.css"), ("theme.js", "scores.js"))
         self._cell = inline(("board.css", "pages.css", "cell.css"), ("theme.js", "cell.js"))
 
@@ -102,8 +104,8 @@ class Pages:
 
     def cell(self, table: Table, row: Row) -> str:
         """Return the page of a row; its records are read for it and let go again."""
-        view = cell_view(table, row, self._folder)
-        return self._render("cell.html.j2", self._cell, self._digest(table), view=view)
+        view = cell_view(table, row, self._folder, self._metrics)
+        return self._render("cell.html.j2", self._cell, self._digest(table), view=view, facts=fact_list)
 
     def _digest(self, table: Table) -> str:
         # What sets a table apart depends on the other tables of its task, which its own digest does not cover.
@@ -121,8 +123,9 @@ class Pages:
 
 
 def _short(value: float) -> str:
-    """Write a number for sorting, with the figures that can decide an order."""
-    return f"{value:.6g}"
+    """Write a number for sorting: the figures that can decide an order, and no zero that says nothing."""
+    text = f"{value:.5g}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def _line_link(line: MethodLine, columns: Iterable[Any]) -> str:

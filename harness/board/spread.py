@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,19 +24,19 @@ class Spread:
 
 
 def spreads(metrics: Iterable[Metric], parts: Parts) -> dict[str, Spread]:
-    """Return the spread of every metric whose interval is over clusters and that has a value on two of them."""
+    """Return the spread of every metric whose interval is over clusters and that has a value on two of them.
+
+    The metrics must have a value on the parts as a whole.
+    """
     w_CC = np.eye(clusters(parts))
     found = {metric.name: _spread(metric, parts, w_CC) for metric in metrics if metric.interval == "clusters"}
     return {name: spread for name, spread in found.items() if spread}
 
 
 def _spread(metric: Metric, parts: Parts, w_CC: Array) -> Spread | None:
-    if metric.point(parts)[0] is None:
-        return None
     try:
         # A cluster on which the metric has no value gives what is not finite; it is counted below.
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with np.errstate(all="ignore"):
             value_C = np.asarray(metric.value(parts, w_CC), dtype=np.float64)
     except (NotComputableError, ValueError):
         return None
@@ -46,14 +45,16 @@ def _spread(metric: Metric, parts: Parts, w_CC: Array) -> Spread | None:
 
 
 def _drawn(values: Array, left_out: int) -> Spread:
-    low, first, middle, third, high = np.quantile(values, (0.0, 0.1, 0.5, 0.9, 1.0)).tolist()
+    ordered = np.sort(values)
+    low, first, middle, third, high = (float(ordered[round(q * (ordered.size - 1))]) for q in (0, 0.1, 0.5, 0.9, 1))
     # Values that differ by rounding alone are one value, and a histogram needs some width.
     wide = (low, high) if high - low > 1e-9 * max(abs(low), abs(high)) else (low - 0.5, low + 0.5)
-    counts = np.histogram(values, bins=BINS, range=wide)[0]
-    step = WIDTH / BINS
+    place_N = ((ordered - wide[0]) * (BINS / (wide[1] - wide[0]))).astype(np.intp)
+    counts = np.bincount(np.minimum(place_N, BINS - 1), minlength=BINS).tolist()
+    step, scale = WIDTH / BINS, HEIGHT / max(counts)
     bars = [
-        f"M{i * step + 0.5:.4g} {HEIGHT}v{-count / counts.max() * HEIGHT:.3g}h{step - 1:.3g}V{HEIGHT}"
-        for i, count in enumerate(counts.tolist())
+        f"M{i * step + 0.5:.4g} {HEIGHT}v{-count * scale:.3g}h{step - 1:.3g}V{HEIGHT}"
+        for i, count in enumerate(counts)
         if count
     ]
     without = f", no value on {left_out} more" if left_out else ""
