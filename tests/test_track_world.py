@@ -156,7 +156,9 @@ def test_the_record_says_that_no_model_ran(records: dict[tuple[str, str | None, 
     facts = dict(only_table(folder).facts)
     assert facts["Model"] == "none: the activations are drawn"
     assert "Site" not in facts
-    page = write_pages(load_board(folder), folder)[0].read_text(encoding="utf-8")
+    write_pages(load_board(folder), folder)
+    (path,) = (folder / "tasks").iterdir()
+    page = path.read_text(encoding="utf-8")
     assert "none: the activations are drawn" in page
     assert "random unit directions" in page
 
