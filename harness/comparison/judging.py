@@ -72,11 +72,11 @@ def adjusted(tested: Sequence[Numbers]) -> dict[str, float]:
 
 
 def _min_p(tested: Sequence[Numbers]) -> Sequence[float]:
-    if not tested:
+    rows = [(n.by_cluster, *n.se) for n in tested if n.by_cluster is not None and n.se is not None]
+    if not rows:
         return ()
-    difference_MC = np.stack([numbers.by_cluster for numbers in tested])  # type: ignore[misc]
-    t_M = [scaled_t(float(d_C.mean()), *n.se, d_C.size) for d_C, n in zip(difference_MC, tested, strict=True)]  # type: ignore[misc]
-    return tuple(min_p(difference_MC, np.array(t_M)).tolist())
+    t_M = np.array([scaled_t(float(d_C.mean()), se, df, d_C.size) for d_C, se, df in rows])
+    return tuple(min_p(np.stack([d_C for d_C, _, _ in rows]), t_M).tolist())
 
 
 def _welch_holm(tested: Sequence[Numbers]) -> Sequence[float]:

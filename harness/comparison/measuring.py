@@ -118,5 +118,5 @@ def numbers(metric: Metric, pair: Pair) -> Numbers:
 
 def gap(estimate: Estimate) -> Gap:
     """Return an estimate as plain data."""
-    ends = (None if end is None else float(end) for end in (estimate.value, estimate.lo, estimate.hi))
-    return Gap(*ends, estimate.how, estimate.reason)
+    value, lo, hi = (None if end is None else float(end) for end in (estimate.value, estimate.lo, estimate.hi))
+    return Gap(value, lo, hi, estimate.how, estimate.reason)
