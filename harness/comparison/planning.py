@@ -15,7 +15,7 @@ from harness.board.pool import Entry
 from harness.comparison.measuring import Numbers
 from harness.errors import UserError, unknown
 from harness.metrics.contract import Metric, all_metrics, clusters
-from harness.stats.power import POWER, Spread, clusters_needed, detectable, seeds_needed
+from harness.stats.power import POWER, Spread, clusters_needed, seeds_needed
 
 SEEDS = (1, 2, 3, 4, 5)
 TIMES = (1, 2, 4)
@@ -172,7 +172,7 @@ def _metric(metric: Metric, spreads: Sequence[Spread], size: tuple[int, int], wa
 
 
 def _seen(spreads: Sequence[Spread], seeds: int, count: int, power: float) -> Range:
-    return _range([detectable(*spread.se(seeds, count), power) for spread in spreads])
+    return _range([spread.test(seeds, count).detectable(power) for spread in spreads])
 
 
 def _range(values: Sequence[float | None]) -> Range:
