@@ -124,6 +124,16 @@ def _clusters(pseudo: Sequence[Array]) -> int:
     return counts.pop() if counts else 2
 
 
+def scaled_t(shift: float, se: float, df: float, clusters: int) -> float:
+    """Return ``|shift / se|`` on the scale of ``C - 1`` degrees of freedom; infinite for a constant difference."""
+    shift = abs(shift)
+    if se <= ROUNDING * shift:
+        return float("inf") if shift > 0 else 0.0
+    if df == clusters - 1:
+        return shift / se
+    return float(t_quantile(t_tail(np.array(shift / se), np.array(df)), clusters - 1))
+
+
 def _pair_t(pseudo: Sequence[Array], first: Index, second: Index) -> Array:
     """Return each pair's ``|t|`` on the scale of ``C - 1`` degrees of freedom; infinite for a constant difference."""
     mean_K = np.array([float(rows.mean()) for rows in pseudo])
@@ -142,7 +152,7 @@ def _pair_t(pseudo: Sequence[Array], first: Index, second: Index) -> Array:
 def _reached(difference_PC: Array, t_P: Array, w_RC: Array) -> Array:
     """Return how many resamples have a largest ``|t*|``, from each pair on, that reaches the pair's own, ``[P]``.
 
-    Pairs come in falling order of ``t_P``. A resample without spread counts as infinitely far from the mean.
+    Pairs come in falling order of ``t_P``.
     """
     clusters = w_RC.shape[1]
     # From the last pair to the first, so that the largest so far is the largest from a pair on.
@@ -170,6 +180,21 @@ def _studentised(mean_PR: Array, square_PR: Array, clusters: int) -> Array:
     # No spread and no mean: a pair without any difference.
     np.putmask(mean_PR, np.isnan(mean_PR), 0.0)
     return mean_PR
+
+
+def resampled_t(difference_PC: Array, w_RC: Array) -> Array:
+    """Return ``|t*|`` of centred differences in each resample of clusters, ``[R, P]``.
+
+    A resample without spread counts as infinitely far from the mean.
+    """
+    clusters = w_RC.shape[1]
+    centred_CP = (difference_PC - difference_PC.mean(1, keepdims=True)).T
+    share_RC = w_RC / clusters
+    mean_RP, square_RP = share_RC @ centred_CP, share_RC @ centred_CP**2
+    spread_RP = np.where(square_RP - mean_RP**2 > ROUNDING * square_RP, square_RP - mean_RP**2, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t_RP = np.abs(mean_RP) * np.sqrt((clusters - 1) / spread_RP)
+    return np.asarray(np.nan_to_num(t_RP, nan=0.0, posinf=np.inf))
 
 
 def welch_holm(values: Sequence[Array]) -> Array:
