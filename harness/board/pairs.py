@@ -53,13 +53,13 @@ def of_methods(folder: Path, a: str, b: str) -> Pairs:
 
     Raises ``UserError`` where no table has a method of such a name.
     """
-    tables, problems = _tables(folder)
-    labels = sorted({entry.label for entries in tables.values() for entry in entries})
+    by_table, problems = tables(folder)
+    labels = sorted({entry.label for entries in by_table.values() for entry in entries})
     for name in (a, b):
         if name not in labels:
             raise unknown("method", name, labels, f"{folder}/results")
     pairs, alone = [], []
-    for (task, _), entries in tables.items():
+    for (task, _), entries in by_table.items():
         found = {entry.label: entry for entry in entries}
         if a in found and b in found:
             pairs.append(Pair(found[a], found[b]))
@@ -74,7 +74,7 @@ def of_folders(a: Path, b: Path) -> Pairs:
     A method is the same where name and what it is derived from are; its identity (parameters, code) may have changed,
     which is what a comparison of folders is for. Of several identities in one folder the newest counts.
     """
-    (ours, left), (theirs, right) = _tables(a), _tables(b)
+    (ours, left), (theirs, right) = tables(a), tables(b)
     pairs, alone = [], []
     for key in sorted({*ours, *theirs}):
         mine, other = _newest(ours.get(key, [])), _newest(theirs.get(key, []))
@@ -91,13 +91,14 @@ def _newest(entries: Sequence[Entry]) -> dict[tuple[str, str], Entry]:
     return {(entry.key[0], entry.key[1]): entry for entry in by_age}
 
 
-def _tables(folder: Path) -> tuple[Tables, tuple[Problem, ...]]:
+def tables(folder: Path) -> tuple[Tables, tuple[Problem, ...]]:
+    """Return the entries of every table of a folder, by task and hash, and the files that could not be used."""
     cells, problems = read_cells(folder)
     by_table: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_table.setdefault((cell.record.task.name, cell.record.task.table), []).append(cell)
-    tables: Tables = {}
+    pooled: Tables = {}
     for key, of_table in sorted(by_table.items()):
-        tables[key], odd, _ = pool(of_table)
+        pooled[key], odd, _ = pool(of_table)
         problems += odd
-    return tables, tuple(problems)
+    return pooled, tuple(problems)
