@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harness.metrics.contract import Array
 from harness.stats.crossed import crossed_se, difference_se
@@ -36,13 +36,13 @@ class Spread:
 
     def half(self, tail: float = ALPHA) -> float:
         """Return half the width of the interval that leaves ``tail`` on each side."""
-        return float(stats.t.isf(tail, self.df)) * self.se
+        return -float(special.stdtrit(self.df, tail)) * self.se
 
     def tail(self, excess: float) -> float:
         """Return the one-sided p-value of a difference that is ``excess`` above what is claimed."""
         if self.se == 0:
             return 0.0 if excess > 0 else 1.0
-        return float(stats.t.sf(excess / self.se, self.df))
+        return float(special.stdtr(self.df, -excess / self.se))
 
 
 @dataclass(frozen=True)

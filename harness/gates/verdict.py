@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harness.gates.evidence import ALPHA, Evidence, Spread
+from harness.metrics.contract import Array
 from harness.stats.multiplicity import holm
 from harness.stats.paired import Verdict
 
@@ -89,7 +90,7 @@ def needed(found: Evidence, tolerance: float) -> Needed | None:
     if spread.of_clusters == 0:
         wanted = _seeds(found, spread, tolerance)
         return None if wanted is None else Needed(found.clusters, wanted)
-    reach = (tolerance / _standard_errors(found, spread.df)) ** 2
+    reach = (tolerance / float(_standard_errors(found, np.array(spread.df)))) ** 2
     of_clusters = spread.of_clusters * spread.se**2
     of_seeds = spread.se**2 - of_clusters
     if of_seeds < reach:
@@ -104,10 +105,10 @@ def _within(wanted: Needed) -> Needed | None:
     return wanted if wanted.seeds <= MOST_SEEDS else None
 
 
-def _standard_errors(found: Evidence, df: float) -> float:
+def _standard_errors(found: Evidence, df: Array) -> Array:
     """Return how many standard errors the tolerance must be for a true loss of 0 to pass with the power asked for."""
     miss = (1 - POWER) / 2 if found.two_sided else 1 - POWER
-    return float(stats.t.isf(ALPHA, df) + stats.t.isf(miss, df))
+    return np.asarray(-special.stdtrit(df, ALPHA) - special.stdtrit(df, miss), dtype=np.float64)
 
 
 def _seeds(found: Evidence, spread: Spread, tolerance: float) -> int | None:
@@ -115,8 +116,7 @@ def _seeds(found: Evidence, spread: Spread, tolerance: float) -> int | None:
     paired = found.how == "paired"
     run, base = found.seeds
     one_seed = spread.se**2 * (run if paired else 2 / (1 / run + 1 / base))
-    for count in range(2, MOST_SEEDS + 1):
-        df = count - 1 if paired else 2 * (count - 1)
-        if _standard_errors(found, df) * math.sqrt(one_seed / count) <= tolerance:
-            return count
-    return None
+    counts = np.arange(2, MOST_SEEDS + 1, dtype=np.float64)
+    df = counts - 1 if paired else 2 * (counts - 1)
+    decide = _standard_errors(found, df) * np.sqrt(one_seed / counts) <= tolerance
+    return int(counts[decide][0]) if decide.any() else None
