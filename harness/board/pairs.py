@@ -59,7 +59,7 @@ def of_methods(folder: Path, a: str, b: str) -> Pairs:
         if name not in labels:
             raise unknown("method", name, labels, f"{folder}/results")
     pairs, alone = [], []
-    for (task, _), entries in tables.items():
+    for (task, _), entries in by_table.items():
         found = {entry.label: entry for entry in entries}
         if a in found and b in found:
             pairs.append(Pair(found[a], found[b]))
@@ -97,8 +97,8 @@ def tables_of(folder: Path) -> tuple[Tables, tuple[Problem, ...]]:
     by_table: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_table.setdefault((cell.record.task.name, cell.record.task.table), []).append(cell)
-    tables: Tables = {}
+    pooled: Tables = {}
     for key, of_table in sorted(by_table.items()):
-        tables[key], odd, _ = pool(of_table)
+        pooled[key], odd, _ = pool(of_table)
         problems += odd
-    return tables, tuple(problems)
+    return pooled, tuple(problems)

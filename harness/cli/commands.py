@@ -13,6 +13,7 @@ _COMMANDS = {
     "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
     "compare": ("harness.cli.comparing", "Compare two methods, or two run folders, with intervals."),
     "power": ("harness.cli.power", "Say which differences a task can see, and what it takes to see one."),
+    "gate": ("harness.cli.gating", "Hold a run against a baseline: pass, fail or inconclusive."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),
