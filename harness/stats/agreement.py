@@ -15,9 +15,9 @@ from harness.stats.estimate import Estimate, Plan
 def tau(truth_P: Array, given_P: Array, items: int, plan: Plan | None = None) -> Estimate:
     """Return Kendall's tau over pairs of items whose true order is known, with an interval over items.
 
-    ``mean_p sign(truth_p) sign(given_p)``: 1 where every pair is in its true order, 0 for a coin; a pair that is tied in
-    ``given`` counts 0. The interval inverts the score test with Kendall's upper limit of the variance over samples of n
-    items, ``2 (1 - tau^2) / n``: it holds for any dependence between the pairs, is wide, and is not empty at tau 1.
+    ``mean_p sign(truth_p) sign(given_p)``: 1 where every pair is in its true order, 0 for a coin; a pair that is tied
+    in ``given`` counts 0. The interval inverts the score test with Kendall's upper limit of the variance over samples
+    of n items, ``2 (1 - tau^2) / n``: it holds for any dependence between the pairs, is wide, and is not empty at tau 1.
     Source: Kendall, Rank Correlation Methods (1970), chapter 4.
 
     Args:
@@ -42,8 +42,8 @@ def tau(truth_P: Array, given_P: Array, items: int, plan: Plan | None = None) ->
 def intraclass(runs: Sequence[Array], plan: Plan | None = None) -> Estimate:
     """Return the intraclass correlation ICC(1): the share of the variance of single runs that is between items.
 
-    ``(A - E) / (A + (k - 1) E)`` from the mean squares between items ``A`` and between the runs of one ``E``, ``k`` runs
-    each; the interval is exact for normal values. It may be negative. Source: Shrout and Fleiss 1979, case 1.
+    ``(A - E) / (A + (k - 1) E)`` from the mean squares between items ``A`` and between the runs of one ``E``, ``k``
+    runs each; the interval is exact for normal values. It may be negative. Source: Shrout and Fleiss 1979, case 1.
 
     Args:
         runs: the values of each item's runs, equally many, at least 2; at least 2 items.

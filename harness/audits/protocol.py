@@ -1,0 +1,141 @@
+"""What an audit is of, and what it runs: the methods asked for, all that knows the truth, and the task's controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.board.read import read_cells
+from harness.errors import UserError, unknown
+from harness.metrics.contract import add_metric_folders, all_metrics
+from harness.run.evaluate import Options, Prepared, prepare
+from harness.run.plan import PlannedGroup
+from harness.specs.library import Library
+from harness.specs.task import TaskSpec
+
+
+def metrics_by_task(
+    library: Library, name: str, tasks: Sequence[str], metrics: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return what to audit: metrics by task; raises ``UserError``.
+
+    Args:
+        library: where tasks are found.
+        name: a metric, audited on every task that draws a world and measures it, and on ``tasks``; or a task.
+        tasks: further tasks of a metric.
+        metrics: of a task, those to audit; all of its own where empty.
+    """
+    add_metric_folders(library.folders("metrics"))
+    if name in library.names("tasks") or name.endswith((".yaml", ".yml")):
+        if tasks:
+            raise UserError(f"--task: '{name}' is a task itself; give --metric to choose among its metrics")
+        return {name: _own(library.task(name), metrics)}
+    if name not in all_metrics():
+        raise unknown("metric or task", name, [*all_metrics(), *library.names("tasks")])
+    if metrics:
+        raise UserError(f"--metric: '{name}' is a metric itself; give --task to choose where it is audited")
+    worlds = [task for task in library.names("tasks") if library.task(task).model is None]
+    chosen = tuple(dict.fromkeys([*(task for task in worlds if name in library.task(task).metrics), *tasks]))
+    if not chosen:
+        raise UserError(f"no world measures '{name}': name a task that does with --task")
+    return {task: _own(library.task(task), (name,)) for task in chosen}
+
+
+def _own(task: TaskSpec, metrics: Sequence[str]) -> tuple[str, ...]:
+    for name in metrics:
+        if name not in task.metrics:
+            raise unknown("metric", name, task.metrics, f"task '{task.task}'")
+    return tuple(metrics) or task.metrics
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One task of an audit, with the methods that a board would rank and how they are run.
+
+    Attributes:
+        task: its name.
+        methods: methods that a board would rank.
+        kin: methods that know the truth, each with the one it is a damaged version of; empty where no truth is known.
+        options: of the run.
+        folder: run folder.
+        records: folders whose records count too.
+    """
+
+    task: str
+    methods: tuple[str, ...]
+    kin: Mapping[str, str | None]
+    options: Options
+    folder: Path
+    records: tuple[Path, ...]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder whose records count, each once."""
+        return tuple(dict.fromkeys((*self.records, self.folder)))
+
+    def prepared(self, methods: Sequence[str], controls: bool) -> Prepared:
+        """Return a checked run of some methods; raises ``UserError``."""
+        options: Options = {**self.options, "controls": controls}
+        return prepare(methods, self.task, self.folder, options)
+
+    def group(self) -> PlannedGroup:
+        """Return the cells of the methods and controls; raises ``UserError``, also where they make several tables."""
+        groups = self.prepared(self.methods, controls=True).groups
+        if len({group.table for group in groups}) > 1:
+            raise UserError("--layers: give one block; a card is about one resolved task")
+        return groups[-1]
+
+    def to_run(self, table: str) -> list[Prepared]:
+        """Return the runs whose records no other folder holds: methods with their controls, and what knows the truth.
+
+        What the run folder itself holds is skipped when they are run.
+        """
+        held = self._held(table)
+        runs = ((self.methods, True), (tuple(self.kin), False))
+        missing = [(self._missing(methods, held), controls) for methods, controls in runs if methods]
+        return [self.prepared(methods, controls) for methods, controls in missing if methods]
+
+    def _missing(self, methods: Sequence[str], held: set[tuple[str, int]]) -> list[str]:
+        cells = {name: self.prepared([name], controls=False).groups[-1].cells for name in methods}
+        return [name for name in methods if not {(c.entry.found.slug, c.seed) for c in cells[name]} <= held]
+
+    def _held(self, table: str) -> set[tuple[str, int]]:
+        cells = [cell for folder in self.records for cell in read_cells(folder)[0] if cell.ok]
+        return {(c.record.method.name, c.record.seed) for c in cells if c.record.task.table == table}
+
+
+def knows_truth(library: Library, task: TaskSpec) -> dict[str, str | None]:
+    """Return the methods that need the truth, each with the one it degrades; none where the track has no truth."""
+    if "truth" not in library.track(task.track).offers:
+        return {}
+    specs = [library.method(name).spec for name in library.names("methods")]
+    return {spec.method: spec.degrades for spec in specs if "truth" in spec.needs}
+
+
+def contestants(library: Library, task: TaskSpec, folders: Sequence[Path]) -> tuple[str, ...]:
+    """Return the methods of a task's records in ``folders``, or where there are none every method that a board ranks.
+
+    Those are the methods of the library that no task uses as a control, that stand on their own, and that no YAML makes
+    a variant of another.
+    """
+    cells = [cell.record for folder in folders for cell in read_cells(folder)[0] if cell.record.task.name == task.task]
+    names = set(library.names("methods"))
+    kin = knows_truth(library, task)
+    recorded = {r.method.name for r in cells if r.method.role is None and r.method.name in names} - set(kin)
+    return tuple(sorted(recorded)) or _every(library, task)
+
+
+def _every(library: Library, task: TaskSpec) -> tuple[str, ...]:
+    used = [library.task(name).controls for name in library.names("tasks")]
+    controls = {name for roles in used for name in (*roles.ceiling, *roles.floor, *roles.derived)}
+    offers = set(library.track(task.track).offers) - {"truth"}
+    found, codes = [], set()
+    for name in library.names("methods"):
+        spec = library.method(name).spec
+        own = not spec.uses and spec.seeded and set(spec.needs) <= offers and name not in controls
+        # Of a method and its variants, which share their code, the one whose file the code is named after.
+        if own and spec.code not in codes and spec.code is not None and spec.code.startswith(f"{name}.py:"):
+            codes.add(spec.code)
+            found.append(name)
+    return tuple(found)
