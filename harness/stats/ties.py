@@ -117,12 +117,14 @@ def _clusters(pseudo: Sequence[Array]) -> int:
 
 
 def _pair_t(a_SC: Array, b_SC: Array) -> float:
-    """Return the pair's ``|t|`` on the scale of ``C - 1`` degrees of freedom; infinite for a constant difference."""
-    shift = abs(float(a_SC.mean() - b_SC.mean()))
-    se, df = difference_se(a_SC, b_SC)
+    return scaled_t(float(a_SC.mean() - b_SC.mean()), *difference_se(a_SC, b_SC), a_SC.shape[1])
+
+
+def scaled_t(shift: float, se: float, df: float, clusters: int) -> float:
+    """Return ``|shift / se|`` on the scale of ``C - 1`` degrees of freedom; infinite for a constant difference."""
+    shift = abs(shift)
     if se <= ROUNDING * shift:
         return float("inf") if shift > 0 else 0.0
-    clusters = a_SC.shape[1]
     # Through the p-value only where there are seeds: it underflows, and clusters alone have these degrees already.
     return shift / se if df == clusters - 1 else float(stats.t.isf(stats.t.sf(shift / se, df), clusters - 1))
 
@@ -130,20 +132,29 @@ def _pair_t(a_SC: Array, b_SC: Array) -> float:
 def _reached(difference_PC: Array, t_P: Array, w_RC: Array) -> Array:
     """Return how many resamples have a largest ``|t*|``, from each pair on, that reaches the pair's own, ``[P]``.
 
-    Pairs come in falling order of ``t_P``. A resample without spread counts as infinitely far from the mean.
+    Pairs come in falling order of ``t_P``.
     """
-    clusters = w_RC.shape[1]
-    centred_CP = (difference_PC - difference_PC.mean(1, keepdims=True)).T
     count_P = np.zeros(len(t_P))
     for start in range(0, len(w_RC), _CHUNK):
-        share_RC = w_RC[start : start + _CHUNK] / clusters
-        mean_RP, square_RP = share_RC @ centred_CP, share_RC @ centred_CP**2
-        spread_RP = np.where(square_RP - mean_RP**2 > ROUNDING * square_RP, square_RP - mean_RP**2, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t_RP = np.nan_to_num(np.abs(mean_RP) * np.sqrt((clusters - 1) / spread_RP), nan=0.0, posinf=np.inf)
+        t_RP = resampled_t(difference_PC, w_RC[start : start + _CHUNK])
         largest_RP = np.maximum.accumulate(t_RP[:, ::-1], axis=1)[:, ::-1]
         count_P += (largest_RP >= t_P).sum(0)
     return count_P
+
+
+def resampled_t(difference_PC: Array, w_RC: Array) -> Array:
+    """Return ``|t*|`` of centred differences in each resample of clusters, ``[R, P]``.
+
+    A resample without spread counts as infinitely far from the mean.
+    """
+    clusters = w_RC.shape[1]
+    centred_CP = (difference_PC - difference_PC.mean(1, keepdims=True)).T
+    share_RC = w_RC / clusters
+    mean_RP, square_RP = share_RC @ centred_CP, share_RC @ centred_CP**2
+    spread_RP = np.where(square_RP - mean_RP**2 > ROUNDING * square_RP, square_RP - mean_RP**2, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t_RP = np.abs(mean_RP) * np.sqrt((clusters - 1) / spread_RP)
+    return np.asarray(np.nan_to_num(t_RP, nan=0.0, posinf=np.inf))
 
 
 def welch_holm(values: Sequence[Array]) -> Array:
