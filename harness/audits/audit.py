@@ -11,9 +11,10 @@ from typing import Any
 from harness.api import silent
 from harness.audits.checks import record_checks
 from harness.audits.detectable import detectable_differences
-from harness.audits.evidence import Evidence, read_evidence
+from harness.audits.evidence import Evidence, gather
 from harness.audits.invariance import Again, batch_size, measure_again, permutation
 from harness.audits.protocol import Asked, contestants, knows_truth, metrics_by_task
+from harness.board.read import Cell, read_cells
 from harness.errors import UserError
 from harness.metrics.contract import Metric, get_metric
 from harness.run.environment import commit, package_version
@@ -59,7 +60,8 @@ def audit(request: Request, command: str, progress: Any = silent) -> list[Reliab
     library = Library([Path(folder) for folder in request.options.get("include_path", ())])
     chosen = metrics_by_task(library, request.name, request.tasks, request.metrics)
     folder = output_folder(request.cards or request.output_path / "cards", "--cards")
-    asked = {task: _asked(library, task, request) for task in chosen}
+    held = tuple(cell for records in request.records for cell in read_cells(records)[0])
+    asked = {task: _asked(library, task, request, held) for task in chosen}
     cards = []
     for task, metrics in chosen.items():
         for card in _cards(asked[task], metrics, request.records_only, command, progress):
@@ -68,15 +70,13 @@ def audit(request: Request, command: str, progress: Any = silent) -> list[Reliab
     return cards
 
 
-def _asked(library: Library, task: str, request: Request) -> Asked:
+def _asked(library: Library, task: str, request: Request, held: tuple[Cell, ...]) -> Asked:
     spec = library.task(task)
-    folders = (*request.records, request.output_path)
-    named = () if request.methods and not request.records else contestants(library, spec, folders)
-    methods = tuple(dict.fromkeys((*named, *request.methods)))
+    methods = contestants(library, spec, held, request.methods)
     kin = knows_truth(library, spec)
     if both := sorted(set(methods) & set(kin)):
         raise UserError(f"--method: '{both[0]}' knows the truth: methods are held against it, it is not one of them")
-    return Asked(task, methods, kin, request.options, request.output_path, request.records)
+    return Asked(task, methods, kin, request.options, request.output_path, held)
 
 
 def _cards(
@@ -88,7 +88,8 @@ def _cards(
         for prepared in asked.to_run(group.table):
             prepared.run(progress, command)
         again = measure_again(group, asked.prepared(asked.methods, controls=False).resources(progress))
-    evidence = read_evidence(asked.folders, group.task.spec.task, group.table, asked.kin)
+    cells = (*asked.held, *read_cells(asked.folder)[0])
+    evidence = gather(cells, group.task.spec.task, group.table, asked.kin)
     for name in metrics:
         yield _card(get_metric(name), evidence, again, command)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.audits.leads import Leads
 from harness.board import asked
 from harness.board.pool import Entry, newest, pool
 from harness.board.rank import unranked
-from harness.board.read import Cell, read_cells
+from harness.board.read import Cell
 from harness.errors import UserError
 from harness.metrics.contract import get_metric
 from harness.specs.record import Record
@@ -54,24 +53,22 @@ class Evidence:
         return tuple(entry for entry in self.controls if entry.role == "floor")
 
 
-def read_evidence(folders: Iterable[Path], task: str, table: str, kin: Mapping[str, str | None]) -> Evidence:
-    """Return the rows of a table that the folders hold together; raises ``UserError`` where they hold no method.
+def gather(cells: Iterable[Cell], task: str, table: str, kin: Mapping[str, str | None]) -> Evidence:
+    """Return the rows of a table; raises ``UserError`` where there is no method among them.
 
     Args:
-        folders: run folders and published boards.
+        cells: of run folders and published boards.
         task: the task's name.
         table: hash of the resolved task.
         kin: methods that know the truth, each with the one it is a damaged version of (None for the truth itself).
     """
-    folders = list(folders)
-    cells = [cell for folder in folders for cell in _cells_of(folder, task, table)]
-    rows = _newest_of_each(pool(cells)[0]) if cells else []
+    cells = [cell for cell in cells if cell.record.task.name == task and cell.record.task.table == table]
+    rows = _newest_of_each(pool(cells)[0])
     contestants = [row for row in rows if row.role is None and row.key[0] not in kin]
     reasons = {row.label: unranked(row, asked.target_l0(row.head)) for row in contestants}
     methods = tuple(row for row in contestants if reasons[row.label] is None)
     if not contestants:
-        names = ", ".join(map(str, folders))
-        raise UserError(f"no record of a method on this version of task '{task}' in {names}")
+        raise UserError(f"there is no record of a method on task '{task}' as it is asked for: run it, or give --run")
     known = {row.key[0]: row for row in rows if row.key[0] in kin}
     whole = next((row for name, row in known.items() if kin[name] is None), None)
     damaged = tuple(row for name, row in known.items() if kin[name] is not None)
@@ -85,11 +82,6 @@ def read_evidence(folders: Iterable[Path], task: str, table: str, kin: Mapping[s
         pairs=tuple(_pairs(known, kin)),
         truth=_truth([*methods, *damaged]) if whole else {},
     )
-
-
-def _cells_of(folder: Path, task: str, table: str) -> list[Cell]:
-    found, _ = read_cells(folder)
-    return [cell for cell in found if cell.record.task.name == task and cell.record.task.table == table]
 
 
 def _newest_of_each(entries: Sequence[Entry]) -> list[Entry]:

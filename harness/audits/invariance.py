@@ -13,7 +13,7 @@ from harness.audits.checks import nothing
 from harness.errors import CellError
 from harness.metrics.contract import Metric, Parts
 from harness.run.fitting import Fitter
-from harness.run.plan import PlannedGroup
+from harness.run.plan import Cell, PlannedGroup
 from harness.run.tracks import make_track
 from harness.specs.reliability import Check
 from harness.tracks.contract import Contribution, Resources, Track
@@ -82,7 +82,10 @@ class Again:
 def measure_again(group: PlannedGroup, resources: Resources) -> Again:
     """Measure the first methods of a group once as they are and once in every way that must not matter."""
     # One fit of each method: seeds differ in their fits, not in how they are measured.
-    first = {cell.entry.found.slug: cell for cell in group.cells if cell.entry.role is None}
+    first: dict[str, Cell] = {}
+    for cell in group.cells:
+        if cell.entry.role is None:
+            first.setdefault(cell.entry.found.slug, cell)
     track = make_track(group, resources)
     track.train()
     fitter = Fitter(track, resources.cache / "fits")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.board.read import read_cells
+from harness.board.read import Cell
 from harness.errors import UserError, unknown
 from harness.metrics.contract import add_metric_folders, all_metrics
 from harness.run.evaluate import Options, Prepared, prepare
@@ -59,7 +59,7 @@ class Asked:
         kin: methods that know the truth, each with the one it is a damaged version of; empty where no truth is known.
         options: of the run.
         folder: run folder.
-        records: folders whose records count too.
+        held: the cells of other folders, which count too.
     """
 
     task: str
@@ -67,12 +67,7 @@ class Asked:
     kin: Mapping[str, str | None]
     options: Options
     folder: Path
-    records: tuple[Path, ...]
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Every folder whose records count, each once."""
-        return tuple(dict.fromkeys((*self.records, self.folder)))
+    held: tuple[Cell, ...]
 
     def prepared(self, methods: Sequence[str], controls: bool) -> Prepared:
         """Return a checked run of some methods; raises ``UserError``."""
@@ -87,11 +82,11 @@ class Asked:
         return groups[-1]
 
     def to_run(self, table: str) -> list[Prepared]:
-        """Return the runs whose records no other folder holds: methods with their controls, and what knows the truth.
+        """Return the runs whose records are not held: methods with their controls, and what knows the truth.
 
         What the run folder itself holds is skipped when they are run.
         """
-        held = self._held(table)
+        held = {(c.record.method.name, c.record.seed) for c in self.held if c.ok and c.record.task.table == table}
         runs = ((self.methods, True), (tuple(self.kin), False))
         missing = [(self._missing(methods, held), controls) for methods, controls in runs if methods]
         return [self.prepared(methods, controls) for methods, controls in missing if methods]
@@ -99,10 +94,6 @@ class Asked:
     def _missing(self, methods: Sequence[str], held: set[tuple[str, int]]) -> list[str]:
         cells = {name: self.prepared([name], controls=False).groups[-1].cells for name in methods}
         return [name for name in methods if not {(c.entry.found.slug, c.seed) for c in cells[name]} <= held]
-
-    def _held(self, table: str) -> set[tuple[str, int]]:
-        cells = [cell for folder in self.records for cell in read_cells(folder)[0] if cell.ok]
-        return {(c.record.method.name, c.record.seed) for c in cells if c.record.task.table == table}
 
 
 def knows_truth(library: Library, task: TaskSpec) -> dict[str, str | None]:
@@ -113,17 +104,16 @@ def knows_truth(library: Library, task: TaskSpec) -> dict[str, str | None]:
     return {spec.method: spec.degrades for spec in specs if "truth" in spec.needs}
 
 
-def contestants(library: Library, task: TaskSpec, folders: Sequence[Path]) -> tuple[str, ...]:
-    """Return the methods of a task's records in ``folders``, or where there are none every method that a board ranks.
+def contestants(library: Library, task: TaskSpec, cells: Iterable[Cell], given: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the methods that ``cells`` of the task are of, with those ``given``; where there are none, every method.
 
     Those are the methods of the library that no task uses as a control, that stand on their own, and that no YAML makes
     a variant of another.
     """
-    cells = [cell.record for folder in folders for cell in read_cells(folder)[0] if cell.record.task.name == task.task]
-    names = set(library.names("methods"))
-    kin = knows_truth(library, task)
-    recorded = {r.method.name for r in cells if r.method.role is None and r.method.name in names} - set(kin)
-    return tuple(sorted(recorded)) or _every(library, task)
+    known = set(library.names("methods")) - set(knows_truth(library, task))
+    records = [cell.record for cell in cells if cell.record.task.name == task.task]
+    recorded = {r.method.name for r in records if r.method.role is None and r.method.name in known}
+    return tuple(dict.fromkeys((*sorted(recorded), *given))) or _every(library, task)
 
 
 def _every(library: Library, task: TaskSpec) -> tuple[str, ...]:

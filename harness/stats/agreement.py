@@ -17,7 +17,7 @@ def tau(truth_P: Array, given_P: Array, items: int, plan: Plan | None = None) ->
 
     ``mean_p sign(truth_p) sign(given_p)``: 1 where every pair is in its true order, 0 for a coin; a pair that is tied
     in ``given`` counts 0. The interval inverts the score test with Kendall's upper limit of the variance over samples
-    of n items, ``2 (1 - tau^2) / n``: it holds for any dependence between the pairs, is wide, and is not empty at tau 1.
+    of n items, ``2 (1 - tau^2) / n``: wide, and not empty at tau 1.
     Source: Kendall, Rank Correlation Methods (1970), chapter 4.
 
     Args:
