@@ -40,6 +40,7 @@ class Planted:
     noise: float = 1e-4
     role: str | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
+    of: str | None = None
 
 
 def parts(row: Planted, seed: int) -> dict[str, Array]:
@@ -83,7 +84,8 @@ class World:
         for row in self.rows.values():
             for seed in row.seeds:
                 measured = parts(row, seed)
-                cell = Cell(row.name, seed, role=row.role, seeded=row.role != "floor")
+                name = "kept" if row.of else row.name
+                cell = Cell(name, seed, role=row.role, of=row.of, seeded=row.role != "floor")
                 found.append(read.Cell(record(CASE, cell, measured), f"{row.name}-{seed}", measured))
         return gather(found, CASE.task, CASE.table, KIN)
 

@@ -132,3 +132,13 @@ def test_one_seed_of_a_trained_method_is_no_evidence() -> None:
     evidence = world(rows).evidence()
     assert evidence.methods == ()
     assert set(evidence.left_out) == {row.name for row in rows}
+
+
+def test_a_control_that_keeps_what_the_metric_reads_is_no_null_of_it() -> None:
+    rows = graded()
+    kept = [Planted(f"kept-{row.name}", 0.1, 0.1, 1.0, row.dead, role="derived", of=row.name) for row in rows]
+    none_dead = Planted("nothing", 0.0, 0.0, 1.0, 0.9, 0.0, "floor", (0,))
+    table = world(rows).but(none_dead, *kept)
+    assert table.checks("dead_frac")["null_floor"].passed is True
+    # Under fvu the same control is far behind its method, and counts.
+    assert "kept" in (table.checks("fvu")["null_floor"].reason or "")

@@ -22,7 +22,8 @@ Checks that decide (one that fails makes the metric ``diagnostic`` on the task):
 ``null_floor``
     Each trivial control (floors, and what is derived from a method) is behind more than half of the methods, beyond
     noise. The value is the share for the control that does best. Fails where at least half of the methods are behind
-    or level with it: a table sorted by the metric would then recommend a method that learnt nothing.
+    or level with it: a table sorted by the metric would then recommend a method that learnt nothing. A control built
+    from a method counts only where it moves the metric at all.
 ``null_stated``
     The trivial methods get the value that the metric's own card states, to .05 where it says "about", else to 1e-6.
 ``permutation``, ``batch_size``

@@ -180,7 +180,9 @@ def _against_nulls(leads: Leads, evidence: Evidence) -> dict[str, list[tuple[int
             lead = leads.of(method, null)
             if lead is not None:
                 found.setdefault(null.key[0], []).append((lead.sign(), lead.value == 0.0))
-    return found
+    kept = {null.key[0] for null in evidence.controls if null.role == "derived"}
+    # What is built from a method and level with every one of them left what the metric reads as it was: no null of it.
+    return {name: signs for name, signs in found.items() if name not in kept or not all(level for _, level in signs)}
 
 
 def _shares(signs: list[tuple[int, bool]]) -> tuple[float, float]:
