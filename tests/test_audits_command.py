@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import Answer, call
 from running import PLUGINS
 
+from harness.audits.protocol import knows_truth
 from harness.content import PACKAGE
+from harness.errors import UserError
 from harness.metrics.contract import all_metrics
+from harness.specs.identity import method_identity
 from harness.specs.library import Library
 from harness.specs.reliability import read_cards
 
@@ -110,3 +114,22 @@ def test_show_tells_what_cards_say(capsys: pytest.CaptureFixture[str]) -> None:
     told = call(capsys, "show", "dead_frac").json["reliability"]
     assert told["world_small"]["verdict"] == "diagnostic"
     assert "truth_rank" in told["world_small"]["failed"]
+
+
+def test_every_method_that_knows_the_truth_says_what_it_degrades_and_stays_itself() -> None:
+    library = Library()
+    kin = knows_truth(library, library.task("world_small"))
+    assert [name for name, above in kin.items() if above is None] == ["oracle"]
+    assert kin["oracle_noise_more"] == "oracle_noise"
+    found = library.method("oracle_noise_more")
+    silent = replace(found, spec=found.spec.model_copy(update={"degrades": None}))
+    assert method_identity(found, {}, {}) == method_identity(silent, {}, {})
+
+
+def test_a_method_that_degrades_what_does_not_know_the_truth_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    text = "method: bent\nvariant_of: oracle\ntitle: Bent\ndegrades: orcale\nparams: {damage: {drop: 0.1}}\n"
+    (tmp_path / "methods" / "bent.yaml").write_text(text)
+    library = Library([tmp_path])
+    with pytest.raises(UserError, match=r"degrades of method 'bent': .*'orcale'\. Did you mean 'oracle'\?"):
+        knows_truth(library, library.task("world_small"))

@@ -76,7 +76,8 @@ def _asked(library: Library, task: str, request: Request, held: tuple[Cell, ...]
     kin = knows_truth(library, spec)
     if both := sorted(set(methods) & set(kin)):
         raise UserError(f"--method: '{both[0]}' knows the truth: methods are held against it, it is not one of them")
-    return Asked(task, methods, kin, request.options, request.output_path, held)
+    slugs = {name: library.method(name).slug for name in (*methods, *kin)}
+    return Asked(task, methods, kin, slugs, request.options, request.output_path, held)
 
 
 def _cards(
@@ -85,11 +86,11 @@ def _cards(
     group = asked.group()
     again: Again | None = None
     if not records_only:
-        for prepared in asked.to_run(group.table):
+        for prepared in asked.to_run(group):
             prepared.run(progress, command)
         again = measure_again(group, asked.prepared(asked.methods, controls=False).resources(progress))
     cells = (*asked.held, *read_cells(asked.folder)[0])
-    evidence = gather(cells, group.task.spec.task, group.table, asked.kin)
+    evidence = gather(cells, group.task.spec.task, group.table, asked.recorded_kin)
     for name in metrics:
         yield _card(get_metric(name), evidence, again, command)
 

@@ -57,6 +57,7 @@ class Asked:
         task: its name.
         methods: methods that a board would rank.
         kin: methods that know the truth, each with the one it is a damaged version of; empty where no truth is known.
+        slugs: what records call each of them.
         options: of the run.
         folder: run folder.
         held: the cells of other folders, which count too.
@@ -65,6 +66,7 @@ class Asked:
     task: str
     methods: tuple[str, ...]
     kin: Mapping[str, str | None]
+    slugs: Mapping[str, str]
     options: Options
     folder: Path
     held: tuple[Cell, ...]
@@ -81,27 +83,44 @@ class Asked:
             raise UserError("--layers: give one block; a card is about one resolved task")
         return groups[-1]
 
-    def to_run(self, table: str) -> list[Prepared]:
+    def to_run(self, group: PlannedGroup) -> list[Prepared]:
         """Return the runs whose records are not held: methods with their controls, and what knows the truth.
 
         What the run folder itself holds is skipped when they are run.
         """
-        held = {(c.record.method.name, c.record.seed) for c in self.held if c.ok and c.record.task.table == table}
-        runs = ((self.methods, True), (tuple(self.kin), False))
-        missing = [(self._missing(methods, held), controls) for methods, controls in runs if methods]
-        return [self.prepared(methods, controls) for methods, controls in missing if methods]
+        held = {(c.record.method.name, c.record.seed) for c in self.held if c.ok and c.record.task.table == group.table}
+        runs = []
+        if missing := self._missing(self.methods, group, held):
+            runs.append(self.prepared(missing, controls=True))
+        if self.kin:
+            known = self.prepared(tuple(self.kin), controls=False)
+            if missing := self._missing(tuple(self.kin), known.groups[-1], held):
+                runs.append(self.prepared(missing, controls=False))
+        return runs
 
-    def _missing(self, methods: Sequence[str], held: set[tuple[str, int]]) -> list[str]:
-        cells = {name: self.prepared([name], controls=False).groups[-1].cells for name in methods}
-        return [name for name in methods if not {(c.entry.found.slug, c.seed) for c in cells[name]} <= held]
+    def _missing(self, methods: Sequence[str], group: PlannedGroup, held: set[tuple[str, int]]) -> list[str]:
+        lacking = {c.entry.found.slug for c in group.cells if (c.entry.found.slug, c.seed) not in held}
+        return [name for name in methods if self.slugs[name] in lacking]
+
+    @property
+    def recorded_kin(self) -> dict[str, str | None]:
+        """``kin`` by the names that records carry."""
+        return {self.slugs[name]: self.slugs[above] if above else None for name, above in self.kin.items()}
 
 
 def knows_truth(library: Library, task: TaskSpec) -> dict[str, str | None]:
-    """Return the methods that need the truth, each with the one it degrades; none where the track has no truth."""
+    """Return the methods that need the truth, each with the one it degrades; none where the track has no truth.
+
+    Raises ``UserError`` where a method degrades one that does not know the truth.
+    """
     if "truth" not in library.track(task.track).offers:
         return {}
     specs = [library.method(name).spec for name in library.names("methods")]
-    return {spec.method: spec.degrades for spec in specs if "truth" in spec.needs}
+    kin = {spec.method: spec.degrades for spec in specs if "truth" in spec.needs}
+    for name, above in kin.items():
+        if above is not None and above not in kin:
+            raise unknown("method that needs the truth", above, kin, f"degrades of method '{name}'")
+    return kin
 
 
 def contestants(library: Library, task: TaskSpec, cells: Iterable[Cell], given: Sequence[str] = ()) -> tuple[str, ...]:
