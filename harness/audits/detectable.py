@@ -19,12 +19,12 @@ SEEDS = (1, 2, 3, 4, 5)
 def detectable_differences(metric: Metric, evidence: Evidence) -> dict[int, float | None]:
     """Return, for 1 to 5 seeds, the difference that is seen with 80 % power at two-sided .05: the median over pairs.
 
-    In the metric's unit. The pairs are those of the methods that a board ranks, on the table's own clusters. None where
-    so many seeds tell nothing of it, or no pair has several seeds.
+    In the metric's unit. The pairs are those of the methods that a board ranks, on the table's own clusters. None for
+    one seed, which tells two fits apart and never two methods, and where no pair has several seeds.
     """
     spreads = list(_spreads(metric, evidence))
-    found: dict[int, float | None] = {}
-    for seeds in SEEDS:
+    found: dict[int, float | None] = {1: None}
+    for seeds in SEEDS[1:]:
         seen = [detectable(*spread.se(seeds, clusters)) for spread, clusters in spreads]
         finite = [value for value in seen if math.isfinite(value)]
         found[seeds] = float(np.median(finite)) if finite and len(finite) == len(seen) else None

@@ -59,7 +59,8 @@ class ReliabilityCard(_Plain):
         verdict: ``diagnostic`` where a check that decides failed: boards show the metric and neither rank nor margin.
         methods: the methods it was audited on, seeds behind each name.
         checks: by name, in the order they are shown; ``harness.audits`` says what each of them is.
-        detectable: the least true difference between two methods that is told apart with 80 % power, by seeds.
+        detectable: the least true difference between two methods that is told apart with 80 % power, by seeds; None
+            where so many cannot tell.
     """
 
     schema_version: int = SCHEMA
