@@ -14,6 +14,7 @@ _COMMANDS = {
     "compare": ("harness.cli.comparing", "Compare two methods, or two run folders, with intervals."),
     "power": ("harness.cli.power", "Say which differences a task can see, and what it takes to see one."),
     "gate": ("harness.cli.gating", "Hold a run against a baseline: pass, fail or inconclusive."),
+    "audit": ("harness.cli.auditing", "Find out what a metric is worth: reliability cards."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),

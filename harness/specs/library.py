@@ -179,6 +179,8 @@ class Library:
         base = self._read_method(base_path, users)
         params = merge_params(base.spec.params, variant.params, document.where(("params",)), variant.variant_of)
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
+        # A variant of a damaged method is not thereby damaged in the same way.
+        update["degrades"] = variant.degrades
         own = {"source": variant.source, "seeded": variant.seeded, "causal": variant.causal}
         update |= {key: value for key, value in own.items() if value is not None}
         return FoundMethod(base.spec.model_copy(update=update), base.folder, _slug(variant.method, document.path))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import UserError
 
@@ -18,7 +18,16 @@ class _Plain(BaseModel):
 
 
 class Check(_Plain):
-    """One property that was tried; ``passed`` is None where it does not apply or could not be tried (``reason``)."""
+    """One property that was tried.
+
+    Attributes:
+        value: what was found; ``lo`` and ``hi`` are its interval, where it has one.
+        threshold: what the value was held against, as ``rule`` says.
+        passed: None where the check does not apply, could not be tried, or its evidence decides nothing (``reason``).
+        reason: why there is no verdict, or what stands behind one.
+        rule: the rule in words.
+        decides: whether a failure makes the metric diagnostic; else the check is for information.
+    """
 
     value: float | None
     lo: float | None = None
@@ -26,6 +35,8 @@ class Check(_Plain):
     threshold: float | None = None
     passed: bool | None
     reason: str | None = None
+    rule: str = ""
+    decides: bool = True
 
 
 class CardProvenance(_Plain):
@@ -45,9 +56,11 @@ class ReliabilityCard(_Plain):
         metric: name; the card holds only for this ``version`` of it.
         task: where it was audited.
         table: hash of the resolved task.
-        verdict: ``diagnostic`` where a check failed: boards show the metric and neither rank nor margin.
-        checks: by name, in the order they are shown.
-        detectable: the least true difference between two methods that is told apart with 80 % power, by seeds.
+        verdict: ``diagnostic`` where a check that decides failed: boards show the metric and neither rank nor margin.
+        methods: the methods it was audited on, seeds behind each name.
+        checks: by name, in the order they are shown; ``harness.audits`` says what each of them is.
+        detectable: the least true difference between two methods that is told apart with 80 % power, by seeds; None
+            where so many cannot tell.
     """
 
     schema_version: int = SCHEMA
@@ -56,14 +69,15 @@ class ReliabilityCard(_Plain):
     task: str
     table: str
     verdict: Literal["reliable", "diagnostic"]
+    methods: dict[str, int] = Field(default_factory=dict)
     checks: dict[str, Check]
     detectable: dict[int, float | None]
     provenance: CardProvenance
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of the checks that failed."""
-        return tuple(name for name, check in self.checks.items() if check.passed is False)
+        """Names of the checks that failed and decide."""
+        return tuple(name for name, check in self.checks.items() if check.passed is False and check.decides)
 
 
 def card_path(cards: Path, task: str, metric: str) -> Path:
