@@ -1,7 +1,7 @@
 """Interp Harness: every interpretability method meets every task under the same data, budget, controls and statistics.
 
-``harness.evaluate`` and ``harness.load_board`` mirror the commands; they are imported at their first use, so that
-``import harness`` costs nothing.
+``harness.evaluate``, ``harness.load_board`` and ``harness.verify`` mirror the commands; they are imported at their
+first use, so that ``import harness`` costs nothing.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.board import load_board, write_pages
+    from harness.replay.verify import verify
     from harness.run.evaluate import evaluate
 
-__all__ = ["evaluate", "load_board", "write_pages"]
+__all__ = ["evaluate", "load_board", "verify", "write_pages"]
 
-_HOMES = {"evaluate": "harness.run.evaluate", "load_board": "harness.board", "write_pages": "harness.board"}
+_HOMES = {
+    "evaluate": "harness.run.evaluate",
+    "load_board": "harness.board",
+    "verify": "harness.replay.verify",
+    "write_pages": "harness.board",
+}
 
 
 def __getattr__(name: str) -> Any:

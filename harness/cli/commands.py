@@ -11,6 +11,7 @@ _COMMANDS = {
     "eval": ("harness.cli.evaluating", "Measure methods on tasks."),
     "export": ("harness.cli.exporting", "Write a fitted dictionary in the format of SAELens."),
     "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
+    "verify": ("harness.cli.verifying", "Run records again and say whether they agree."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),
