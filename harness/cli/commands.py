@@ -17,6 +17,7 @@ _COMMANDS = {
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),
     "validate": ("harness.cli.validating", "Check task and method files."),
     "schema": ("harness.cli.validating", "Print the JSON schema of task files, for editors."),
+    "docs": ("harness.cli.docs", "Write a page per track from its metrics, methods and tasks."),
     "model": ("harness.cli.models", "Fetch and describe language models."),
     "doctor": ("harness.cli.doctor", "Say what this installation has and lacks."),
 }
