@@ -16,6 +16,7 @@ _COMMANDS = {
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),
     "validate": ("harness.cli.validating", "Check task and method files."),
+    "new": ("harness.cli.creating", "Write the files of a new method, task or package."),
     "schema": ("harness.cli.validating", "Print the JSON schema of task files, for editors."),
     "docs": ("harness.cli.docs", "Write a page per track from its metrics, methods and tasks."),
     "model": ("harness.cli.models", "Fetch and describe language models."),

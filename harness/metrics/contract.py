@@ -164,6 +164,10 @@ def all_metrics() -> dict[str, Metric]:
 
 def add_metric_folders(folders: Iterable[Path]) -> None:
     """Import every ``.py`` of folders outside the package, so that the metrics they register are found too."""
+    folders = list(folders)
+    if folders:
+        # Ours are first, so that a metric of the same name is refused where it stands, outside.
+        all_metrics()
     for folder in folders:
         for path in sorted(folder.glob("*.py")):
             name = f"harness_metrics_{sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
