@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from commands import call
 
+from harness.cli.commands import cli
 from harness.docs import fits, track_page, write_docs
 from harness.metrics.contract import all_metrics, metric
 from harness.specs.library import Library
@@ -114,3 +117,30 @@ def test_the_command_writes_where_it_is_told_and_without_torch(
     assert (done.code, "is a file, not a folder" in done.err) == (2, True)
     program = "import sys, harness.docs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# Commands of the guide that come with other parts of the board.
+LATER = {"compare", "gate"}
+
+
+def guide() -> list[list[str]]:
+    """Return the words of every `harness` call of the guide."""
+    text = (ROOT / "docs" / "first-comparison.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(".venv/bin/harness ")]
+
+
+def test_every_command_of_the_guide_is_one_that_parses_and_names_what_there_is() -> None:
+    library, context = Library(), cli.make_context("harness", [], resilient_parsing=True)
+    calls = guide()
+    assert len(calls) > 8
+    for name, *words in calls:
+        command = cli.get_command(context, name)
+        if command is None:
+            assert name in LATER
+            continue
+        given = command.make_context(name, list(words), parent=context).params
+        methods = [word for word in (given.get("method") or "").split(",") if word not in ("", "my_method")]
+        assert {*methods} <= {*library.names("methods")}
+        assert {*filter(None, (given.get("task") or "").split(","))} <= {*library.names("tasks")}
