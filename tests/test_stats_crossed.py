@@ -21,7 +21,8 @@ def mean_metric(direction: str = "up", interval: str = "clusters") -> Metric:
         return ratio(w @ parts["total"], w @ parts["n"], "no tokens")
 
     return Metric(
-        "mean", "1", direction, 1, "x", interval, "x", ("total", "n"), ("t",), direction != "target", "A mean.", value  # type: ignore[arg-type]
+        "mean", "1", direction, 1, "x", interval, "x", ("total", "n"), ("t",), direction != "target", "A mean.",
+        "mean = total / n", value  # type: ignore[arg-type]
     )  # fmt: skip
 
 
