@@ -221,8 +221,8 @@ def test_processes_that_push_the_same_records_agree(tmp_path: Path, url: str, st
         assert process.returncode == 0, said
     assert (count(store, RECORDS), count(store, FILES)) == (8, 8)
     for row in rows(store, RECORDS):
-        newer = max((load_record(path) for path in (*find_records(one), *find_records(two)) if row.cell[:12] in path.name),
-                    key=lambda s: (s.record.provenance.finished, sha256_file(s.path)))  # fmt: skip
+        held = [load_record(path) for path in (*find_records(one), *find_records(two)) if row.cell[:12] in path.name]
+        newer = max(held, key=lambda stored: (stored.record.provenance.finished, sha256_file(stored.path)))
         assert row.sha256 == sha256_file(newer.path)
         values = {r.metric: r.value for r in rows(store, METRICS, METRICS.c.cell == row.cell)}
         assert values == {name: part.value for name, part in newer.record.metrics.items()}
@@ -330,7 +330,7 @@ def test_conditions_choose_records(tmp_path: Path, store: Engine) -> None:
 
 @pytest.mark.parametrize("words", ["fvu", "fvu=1", "fvu<", "<1", "fvu<x", "fvu<1<2", "fvu<>1", ""])
 def test_other_conditions_are_refused(words: str) -> None:
-    with pytest.raises(UserError, match="^--metric: write a metric"):
+    with pytest.raises(UserError, match=r"^--metric: write a metric"):
         parse_condition(words)
 
 

@@ -51,7 +51,7 @@ class EventLog:
 
     def add(self, event: str, **fields: Any) -> None:
         """Append one event, with passwords masked; raises ``ValueError`` on fields other than ``FIELDS`` lists."""
-        if set(fields) != set(FIELDS.get(event, ())):
+        if set(fields) != set(FIELDS.get(event, ())) or event not in FIELDS:
             raise ValueError(f"event '{event}' has the fields {FIELDS.get(event)}, got {tuple(fields)}")
         line = {
             "schema": SCHEMA,
