@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,7 +16,7 @@ from harness.errors import UserError
 from harness.exchange.strict_json import parse_strict, read_bytes
 from harness.store.files import write_text
 
-SCHEMA = 1
+SCHEMA: Final = 1
 FOLDER = "imported"
 Tool = Literal["saebench", "lm-eval"]
 TOOLS: tuple[Tool, ...] = ("saebench", "lm-eval")
