@@ -23,6 +23,12 @@ include_path = click.option(
     help="Folder with your own methods/, tasks/ or metrics/. May be given several times.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
+store = click.option(
+    "--store",
+    envvar="HARNESS_STORE",
+    metavar="URL",
+    help="Database that gets every record as well, postgresql+psycopg://… or sqlite:///… (HARNESS_STORE).",
+)
 
 _RUN = (
     click.option("--seeds", "--seed", metavar="INTS", help="Seeds of the methods; the task's own by default."),
