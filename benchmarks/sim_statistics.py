@@ -87,7 +87,9 @@ def mean_metric(interval: Interval = "clusters") -> Metric:
     def value(parts: Parts, w: Array) -> Array:
         return ratio(w @ parts["total"], w @ parts["n"])
 
-    return Metric("mean", "1", "up", 1, "x", interval, "x", ("total", "n"), ("t",), True, "A mean.", value)
+    return Metric(
+        "mean", "1", "up", 1, "x", interval, "x", ("total", "n"), ("t",), True, "A mean.", "Σ total / Σ n", value
+    )
 
 
 METRIC = mean_metric()

@@ -151,7 +151,7 @@ def enough(evidence: Evidence, tolerance: float) -> Judgement:
 def test_the_seeds_said_to_decide_do_so_with_the_power_said(same: bool) -> None:
     rng = np.random.default_rng(5)
     # A pilot whose spread is exactly 1 a seed (or 1 a pair), so that what is tested is the formula.
-    run = {i: x for i, x in enumerate(stats.zscore(rng.normal(size=4), ddof=1))}
+    run = dict(enumerate(stats.zscore(rng.normal(size=4), ddof=1)))
     base = {i + (0 if same else 9): 0.0 if same else x for i, x in zip(range(4), run.values(), strict=True)}
     needed = enough(over_seeds(run, base, 1, False), 0.9).needed
     assert needed is not None

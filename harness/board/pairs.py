@@ -59,7 +59,7 @@ def of_methods(folder: Path, a: str, b: str) -> Pairs:
         if name not in labels:
             raise unknown("method", name, labels, f"{folder}/results")
     pairs, alone = [], []
-    for (task, _), entries in by_table.items():
+    for (task, _), entries in tables.items():
         found = {entry.label: entry for entry in entries}
         if a in found and b in found:
             pairs.append(Pair(found[a], found[b]))

@@ -40,7 +40,7 @@ def import_command(files: tuple[str, ...], tool: Any, to: str, as_json: bool) ->
 @as_json
 def convert_command(folder: str, tool: Any, to: str, as_json: bool) -> int:
     """Write the records of a run folder as result files of another tool, one file per measured cell."""
-    from harness.board.read import printable
+    from harness.board.printable import printable
     from harness.exchange.converting import convert
     from harness.store.files import output_folder
 

@@ -76,7 +76,7 @@ def _database(source: str) -> Engine:
 
 
 def _print_records(found: Sequence[dict[str, Any]], metrics: Sequence[str]) -> None:
-    from harness.board.read import printable
+    from harness.board.printable import printable
 
     shown = list(dict.fromkeys(metrics))
     names = {"of": "of", "control": "role", "seed": "seed", "status": "status", "cell": "cell"}
@@ -143,7 +143,7 @@ def _report(verb: str, new: int, same: int, problems: Sequence[tuple[str, str]],
 @as_json
 def events_command(folder: str, run: str | None, as_json: bool) -> int:
     """Print what the runs of a folder did and when, from FOLDER/events.jsonl."""
-    from harness.board.read import printable
+    from harness.board.printable import printable
     from harness.store.events import FIELDS, FILE, read_events
 
     path = Path(folder) / FILE
@@ -168,7 +168,7 @@ def _writable(folder: str) -> Path:
 
 
 def _complain(problems: Iterable[tuple[str, str]]) -> None:
-    from harness.board.read import printable
+    from harness.board.printable import printable
 
     for name, reason in problems:
         click.echo(printable(f"not used: {name}: {reason}"), err=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from harness.board.text import escape_markdown, plain
+from harness.board.escaping import escape_markdown, plain
 from harness.comparison import words
 from harness.comparison.findings import Comparison, MetricFinding, TableFinding
 

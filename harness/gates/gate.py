@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.board import asked
-from harness.board.facts import differences
+from harness.board.facts import differences, traits
 from harness.board.pairs import Pair, Pairs, Tables, of_folders, tables_of
 from harness.board.pool import newest
 from harness.content import PACKAGE
@@ -124,11 +124,17 @@ def _check_shared(run: Path, ours: Tables, baseline: Path, theirs: Tables) -> No
         for name, other in theirs
         if name == task
     ]
-    texts = [f"{a.task.name}: {_differs(differences(a, [a, b]), differences(b, [a, b]))}" for a, b in heads]
+    texts = [f"{a.task.name}: {_differing(a, b)}" for a, b in heads]
     tasks = f"their tasks are {_names(ours)} and {_names(theirs)}"
     raise UserError(
         f"'{run}' and '{baseline}' share no resolved task, so nothing can be compared; {'; '.join(texts) or tasks}"
     )
+
+
+def _differing(run: Record, baseline: Record) -> str:
+    own = [traits(record) for record in (run, baseline)]
+    tables = (run.task.table, baseline.task.table)
+    return _differs(*(differences(one, own, table) for one, table in zip(own, tables, strict=True)))
 
 
 def _head(found: Tables, task: str, table: str) -> Record:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.board.escaping import escape_markdown, plain
 from harness.board.formats import DASH, significant
-from harness.board.text import escape_markdown, plain
 from harness.gates.evidence import ALPHA
 from harness.gates.outcome import Comparison, Gate
 from harness.gates.verdict import POWER

@@ -15,8 +15,9 @@ from harness.content import cache_dir
 from harness.errors import UserError
 from harness.lm.loading import LoadOptions
 from harness.registry import check_method
-from harness.run.engine import run
+from harness.run.engine import Call, run
 from harness.run.plan import PlannedGroup
+from harness.run.reporting import Reports
 from harness.specs.record import Record
 from harness.store.records import StoredRecord
 from harness.tracks.contract import Resources
@@ -47,7 +48,9 @@ class Rerunner:
         cell = group.cells[0]
         check_method(cell.fitted.found, cell.fitted.params)
         with _threads(record.provenance.threads):
-            outcome = run([group], Path(tempfile.mkdtemp(dir=self.folder)), self._shared(record), "harness verify")
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
+            call = Call(folder, self._shared(record), "harness verify", Reports(folder, {}))
+            outcome = run([group], call)
         return outcome.records[0]
 
     def _shared(self, record: Record) -> Resources:
