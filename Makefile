@@ -39,6 +39,7 @@ bench: install
 	$(BIN)/python benchmarks/bench_read.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_reasonscore.py
+	$(BIN)/python benchmarks/bench_board.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
