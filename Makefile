@@ -61,6 +61,7 @@ bench: install
 	$(BIN)/python benchmarks/bench_read.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_reasonscore.py
+	$(BIN)/python benchmarks/bench_board.py
 
 # Speed against an earlier state of this machine: bench-save there, bench-compare here. Fails where a mean rose by 30 %.
 SPEED := $(BIN)/python -m pytest benchmarks/test_speed.py -p no:xdist -q --benchmark-storage=file://.benchmarks

@@ -199,15 +199,23 @@ def main(given: argparse.Namespace) -> int:
         words = ["-c", ONLY_DATA, str(folder), str(scratch / "out")]
         if not given.only_data:
             words = ["-m", "harness", "leaderboard", str(folder), "--output-path", str(scratch / "out")]
-        figures = {turn: timed([sys.executable, *words], scratch / "cache") for turn in ("cold", "warm")}
-    late = 0
-    for turn, (seconds, processor, peak) in figures.items():
-        above = seconds > LIMITS[turn][0] or peak > LIMITS[turn][1]
-        late |= above
-        said = f"  above the limit of {LIMITS[turn][0]:g} s, {LIMITS[turn][1]:g} MB" if above else ""
-        print(f"{turn:5s} {seconds:7.2f} s ({processor:.2f} s of processor time)  peak {peak:.0f} MB{said}")
-    print(json.dumps({turn: dict(zip(("seconds", "processor", "mb"), f, strict=True)) for turn, f in figures.items()}))
-    return late
+        figures = {turn: told(turn, timed([sys.executable, *words], scratch / "cache")) for turn in LIMITS}
+    print(json.dumps(figures))
+    return int(any(above(turn, figure) for turn, figure in figures.items()))
+
+
+def above(turn: str, figure: dict[str, float]) -> bool:
+    """Say whether a figure is above its limit."""
+    return figure["seconds"] > LIMITS[turn][0] or figure["mb"] > LIMITS[turn][1]
+
+
+def told(turn: str, found: tuple[float, float, float]) -> dict[str, float]:
+    """Print the figures of one turn and return them by name."""
+    seconds, processor, peak = found
+    figure = {"seconds": seconds, "processor": processor, "mb": peak}
+    said = f"  above the limit of {LIMITS[turn][0]:g} s, {LIMITS[turn][1]:g} MB" if above(turn, figure) else ""
+    print(f"{turn:5s} {seconds:7.2f} s ({processor:.2f} s of processor time)  peak {peak:.0f} MB{said}", flush=True)
+    return figure
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ class Remembered(Metric):
         return self._once((key, *map(id, parts)), (parts, w), values)
 
     def _of_one(self, parts: Parts, w: Array, key: int) -> Array:
+        if key == POINT and (value := self.point(parts)[0]) is not None:
+            return np.asarray(value)
         return self._once(("value", key, id(parts)), (parts, w), lambda: self.value(parts, w))
 
     def _once(self, key: tuple[object, ...], held: Any, make: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+_LOCAL, _FIXED, _ENCRYPTED = b"PK\x03\x04", 30, 1
 _MAGIC = 10  # bytes of an .npy file before its header, in version 1.0: six of magic, two of version, two of length
 
 
@@ -22,7 +24,23 @@ def read_npz(data: bytes) -> dict[str, NDArray[Any]]:
         zipfile.BadZipFile: not a zip file, or one whose checksums are wrong.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+        inside = archive.infolist()
+        return {info.filename.removesuffix(".npy"): _array(_inflated(archive, info, data)) for info in inside}
+
+
+def _inflated(archive: zipfile.ZipFile, info: zipfile.ZipInfo, data: bytes) -> bytes:
+    """Return the bytes of one file of an archive; where it is plainly deflated, without zipfile's streams."""
+    start = info.header_offset
+    if info.compress_type != zipfile.ZIP_DEFLATED or info.flag_bits & _ENCRYPTED or data[start : start + 4] != _LOCAL:
+        return archive.read(info)
+    start += _FIXED + sum(int.from_bytes(data[start + at : start + at + 2], "little") for at in (26, 28))
+    try:
+        found = zlib.decompress(data[start : start + info.compress_size], -zlib.MAX_WBITS)
+    except zlib.error as error:
+        raise zipfile.BadZipFile(f"{info.filename} cannot be inflated: {error}") from error
+    if len(found) != info.file_size or zlib.crc32(found) != info.CRC:
+        raise zipfile.BadZipFile(f"{info.filename} has another size or checksum than the archive says")
+    return found
 
 
 def _array(data: bytes) -> NDArray[Any]:
