@@ -105,7 +105,7 @@ class Pages:
     def cell(self, table: Table, row: Row) -> str:
         """Return the page of a row; its records are read for it and let go again."""
         view = cell_view(table, row, self._folder, self._metrics)
-        return self._render("cell.html.j2", self._cell, self._digest(table), view=view, facts=fact_list)
+        return self._render("cell.html.j2", self._cell, self._digest(table), view=view, facts=fact_list, value=_figures)
 
     def _digest(self, table: Table) -> str:
         # What sets a table apart depends on the other tables of its task, which its own digest does not cover.
@@ -126,6 +126,11 @@ def _short(value: float) -> str:
     """Write a number for sorting: the figures that can decide an order, and no zero that says nothing."""
     text = f"{value:.5g}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _figures(value: float | None, figures: int = 4) -> str:
+    """Write a number with so many figures; a macro of the template would cost more than the rest of its line."""
+    return formats.DASH if value is None else formats.significant(value, figures)
 
 
 def _line_link(line: MethodLine, columns: Iterable[Any]) -> str:
