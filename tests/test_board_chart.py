@@ -98,9 +98,7 @@ def test_every_row_is_drawn_and_as_many_are_named_as_there_is_room(table: Table)
     assert drawn is not None
     root = ElementTree.fromstring(drawn.svg)
     labels = ["".join(node.itertext()) for node in root.iter(f"{SVG}text") if node.get("class") == "label"]
-    tips = [
-        node.findtext(f"{SVG}title") or "" for node in root.iter(f"{SVG}path") if node.find(f"{SVG}title") is not None
-    ]
+    tips = [tip for node in marks(root) if (tip := node.findtext(f"{SVG}title"))]
     assert len(labels) == MOST == len(set(labels))
     assert len(tips) == 40 + 2, "methods, and the floors near them"
     assert (drawn.unnamed, drawn.left_out) == (42 - MOST, 4)
