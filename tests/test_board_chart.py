@@ -86,6 +86,10 @@ def test_the_front_holds_whom_nobody_beats_at_their_sparsity(table: Table) -> No
     assert pareto(points, columns["l0"]) == []
 
 
+def marks(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return [*root.iter(f"{SVG}path"), *root.iter(f"{SVG}circle")]
+
+
 def test_every_row_is_drawn_and_as_many_are_named_as_there_is_room(table: Table) -> None:
     methods = [row for row in table.rows if row.label in ("topk", "batchtopk")]
     copies = [replace(row, label=f"{row.label}_{i}") for row in methods for i in range(20)]
@@ -94,9 +98,7 @@ def test_every_row_is_drawn_and_as_many_are_named_as_there_is_room(table: Table)
     assert drawn is not None
     root = ElementTree.fromstring(drawn.svg)
     labels = ["".join(node.itertext()) for node in root.iter(f"{SVG}text") if node.get("class") == "label"]
-    tips = [
-        node.findtext(f"{SVG}title") or "" for node in root.iter(f"{SVG}path") if node.find(f"{SVG}title") is not None
-    ]
+    tips = [tip for node in marks(root) if (tip := node.findtext(f"{SVG}title"))]
     assert len(labels) == MOST == len(set(labels))
     assert len(tips) == 40 + 2, "methods, and the floors near them"
     assert (drawn.unnamed, drawn.left_out) == (42 - MOST, 4)
@@ -111,11 +113,11 @@ def test_marks_stand_where_their_values_are(table: Table) -> None:
     ticks = [(float(node.get("y") or 0) - 4, float(node.text or 0)) for node in written]
     (y0, v0), (y1, v1) = ticks[0], ticks[-1]
     checked = 0
-    for node in root.iter(f"{SVG}path"):
+    for node in marks(root):
         tip = node.findtext(f"{SVG}title")
         if tip:
             value = float(tip.rsplit(" ", 1)[1].rstrip(")"))
-            y = float((node.get("d") or "").split("m")[0].split(" ")[1])
+            y = float(node.get("cy") or (node.get("d") or "").split("m")[0].split(" ")[1])
             share = (math.log(value) - math.log(v0)) / (math.log(v1) - math.log(v0))
             assert y == pytest.approx(y0 + share * (y1 - y0), abs=0.6), tip
             checked += 1

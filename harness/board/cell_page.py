@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from harness.board import formats
 from harness.board.maps import Picture, picture
+from harness.board.printable import printable_record
 from harness.board.rows import Column, Margin, Row, Seed, Table
 from harness.board.spread import Spread, spreads
 from harness.errors import UserError
@@ -166,7 +167,7 @@ def cell_view(table: Table, row: Row, folder: Path, metrics: Mapping[str, Metric
         except (BrokenRecordError, UserError):
             stored = None
             problems.append(f"The record {seed.path} cannot be read any more.")
-        lines.append(Line(seed, stored.record if stored else None))
+        lines.append(Line(seed, printable_record(stored.record) if stored else None))
         # A derived control counts through margins alone, and there is one for every method: its spread is not drawn.
         if stored and drawn is None and seed.status == "ok" and row.role != "derived":
             drawn = (seed.seed, _spreads(row, stored, metrics))

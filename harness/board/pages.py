@@ -14,6 +14,7 @@ from typing import Any
 from harness.board import formats, links
 from harness.board.across import MethodLine, across
 from harness.board.cell_page import cell_view, fact_list
+from harness.board.overview_text import overview_csv
 from harness.board.page import code_digest, environment, inline, package_version, shown
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
@@ -34,7 +35,7 @@ def build(folder: Path, out: Path) -> BuiltPages:
 
 
 def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list[Path]:
-    """Write all pages and return ``index.html``, ``board.md``, ``board.csv`` and ``board.json``.
+    """Write all pages and return ``index.html``, ``board.md``, ``board.csv``, ``board.json``, ``overview.csv``.
 
     Equal records give equal bytes.
 
@@ -47,12 +48,12 @@ def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list
 
 
 def _write(board: Board, out: Path, folder: Path) -> BuiltPages:
-    built = BuiltPages(out / links.INDEX, out / "board.md", out / "board.csv", out / "board.json")
+    built = BuiltPages(out / links.INDEX, out / "board.md", out / "board.csv", out / "board.json", out / "overview.csv")
     pages = Pages(board, folder)
     written = [*pages.write_tables(out)]
     _remove_stale(out, written)
     write_text(out / LIST, json.dumps(sorted(written), indent=0) + "\n")
-    texts = (pages.overview(), markdown(board), csv_text(board), json_text(board))
+    texts = (pages.overview(), markdown(board), csv_text(board), json_text(board), overview_csv(across(board)))
     for path, text in zip(built.paths, texts, strict=True):
         write_text(path, text)
     return built
@@ -105,7 +106,7 @@ class Pages:
     def cell(self, table: Table, row: Row) -> str:
         """Return the page of a row; its records are read for it and let go again."""
         view = cell_view(table, row, self._folder, self._metrics)
-        return self._render("cell.html.j2", self._cell, self._digest(table), view=view, facts=fact_list)
+        return self._render("cell.html.j2", self._cell, self._digest(table), view=view, facts=fact_list, value=_figures)
 
     def _digest(self, table: Table) -> str:
         # What sets a table apart depends on the other tables of its task, which its own digest does not cover.
@@ -126,6 +127,11 @@ def _short(value: float) -> str:
     """Write a number for sorting: the figures that can decide an order, and no zero that says nothing."""
     text = f"{value:.5g}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _figures(value: float | None, figures: int = 4) -> str:
+    """Write a number with so many figures; a macro of the template would cost more than the rest of its line."""
+    return formats.DASH if value is None else formats.significant(value, figures)
 
 
 def _line_link(line: MethodLine, columns: Iterable[Any]) -> str:

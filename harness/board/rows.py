@@ -303,8 +303,9 @@ class BuiltPages:
     markdown: Path
     csv: Path
     json: Path
+    overview: Path
 
     @property
     def paths(self) -> list[Path]:
         """All of them, the page first."""
-        return [self.html, self.markdown, self.csv, self.json]
+        return [self.html, self.markdown, self.csv, self.json, self.overview]

@@ -35,6 +35,7 @@ class Reading:
 
 
 COSTS = (
+    Reading("tokens", "Tokens", "tokens it was fitted on", lambda cost: cost.train_tokens, formats.amount),
     Reading("fit", "Fit", "mean time to fit one seed", lambda cost: cost.fit_seconds, formats.seconds),
     Reading("memory", "Memory", "largest peak memory of its own stages", lambda cost: cost.peak_mb, formats.megabytes),
     Reading("size", "Scalars", "fitted scalars", lambda cost: cost.parameters, formats.amount),

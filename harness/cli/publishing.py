@@ -21,12 +21,10 @@ def leaderboard_command(
 ) -> int:
     """Build the page and the tables of FOLDER from its records alone; no model and no torch is needed."""
     from harness.board import load_board, write_pages
-    from harness.board.across import across
-    from harness.board.overview_text import overview_csv
     from harness.board.publish import publish
     from harness.metrics.contract import add_metric_folders
     from harness.specs.library import Library
-    from harness.store.files import output_folder, write_text
+    from harness.store.files import output_folder
 
     add_metric_folders(Library([Path(name) for name in include_path]).folders("metrics"))
     output_folder(Path(folder), "FOLDER")
@@ -35,9 +33,6 @@ def leaderboard_command(
         click.echo(f"{len(copies)} records of {run} published into {folder}", err=True)
     source = folder_of(folder)
     target = output_folder(Path(output_path), "--output-path") if output_path else source
-    board = load_board(source)
-    overview = target / "overview.csv"
-    write_text(overview, overview_csv(across(board)))
-    for path in (*write_pages(board, target), overview):
+    for path in write_pages(load_board(source), target, source):
         click.echo(path)
     return 0
