@@ -12,7 +12,7 @@ _COMMANDS = {
     "export": ("harness.cli.exporting", "Write a fitted dictionary in the format of SAELens."),
     "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
     "compare": ("harness.cli.comparing", "Compare two methods, or two run folders, with intervals."),
-    "power": ("harness.cli.power", "Say which differences a task can see, and what it takes to see one."),
+    "power": ("harness.cli.power", "Say which differences a task can see."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
     "show": ("harness.cli.showing", "Show a method, task, metric or record."),
