@@ -5,7 +5,7 @@
 Prints for every kind of interval how often it holds the truth (promised: 95 %), for tables without any difference how
 often one is claimed (promised: at most 5 %), and for a difference of a stated size how often it is found beside how
 often ``harness.stats.power`` says it is. With 2 000 sets a share near 95 % is known to half a point (one standard
-error), and the whole takes about ten minutes on one core. ``tests/test_stats_simulation.py`` runs the same with fewer.
+error), and the whole takes about six minutes on one core. ``tests/test_stats_simulation.py`` runs the same with fewer.
 """
 
 from __future__ import annotations

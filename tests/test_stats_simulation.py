@@ -78,9 +78,9 @@ CASES = {
 def test_the_detectable_difference_is_seen_in_80_percent(name: str) -> None:
     spread, seeds, clusters = CASES[name]
     test = spread.test(seeds, clusters)
-    assert SIM.seen(spread, seeds, clusters, test.detectable(0.8), 1500) == pytest.approx(0.8, abs=error(0.8, 1500))
+    assert SIM.seen(spread, seeds, clusters, test.detectable(0.8), 1000) == pytest.approx(0.8, abs=error(0.8, 1000))
     size = test.power(0.0)
-    assert SIM.seen(spread, seeds, clusters, 0.0, 1500, seed=1) == pytest.approx(size, abs=error(size, 1500))
+    assert SIM.seen(spread, seeds, clusters, 0.0, 1000, seed=1) == pytest.approx(size, abs=error(size, 1000))
 
 
 def test_the_detectable_difference_between_seeds_is_that_of_welch() -> None:

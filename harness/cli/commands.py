@@ -12,7 +12,7 @@ _COMMANDS = {
     "export": ("harness.cli.exporting", "Write a fitted dictionary in the format of SAELens."),
     "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
     "compare": ("harness.cli.comparing", "Compare two methods, or two run folders, with intervals."),
-    "power": ("harness.cli.power", "Say which differences a task can see, and what it takes to see one."),
+    "power": ("harness.cli.power", "Say which differences a task can see."),
     "gate": ("harness.cli.gating", "Hold a run against a baseline: pass, fail or inconclusive."),
     "audit": ("harness.cli.auditing", "Find out what a metric is worth: reliability cards."),
     "verify": ("harness.cli.verifying", "Run records again and say whether they agree."),

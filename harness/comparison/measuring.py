@@ -51,6 +51,8 @@ class Numbers:
     @cached_property
     def pseudo(self) -> tuple[Array, Array] | None:
         """What each cluster contributes to each seed's value, of both sides; None where that cannot be told."""
+        if obstacle(self.metric, self.a) or obstacle(self.metric, self.b):
+            return None
         try:
             found = metric_pseudo_values(self.metric, self.a), metric_pseudo_values(self.metric, self.b)
         except (NotComputableError, ValueError):

@@ -127,7 +127,8 @@ class SeedSpread:
         """Return Welch's test; clusters change nothing, and fewer than 2 seeds see nothing."""
         if seeds < 2:
             return TTest(math.inf, np.full(1, np.inf))
-        a_R, b_R = (side / seeds * _mean_square(seeds - 1, i) for i, side in enumerate((self.a, self.b)))
+        # In order of size, so that which side is called a makes no difference to the points either.
+        a_R, b_R = (side / seeds * _mean_square(seeds - 1, i) for i, side in enumerate(sorted((self.a, self.b))))
         squares_R = a_R**2 + b_R**2
         df_R = (a_R + b_R) ** 2 * (seeds - 1) / np.where(squares_R > 0, squares_R, 1.0)
         return TTest(math.sqrt((self.a + self.b) / seeds), _half_width(a_R + b_R, np.maximum(df_R, 1.0)))
