@@ -1,7 +1,7 @@
 """Interp Harness: every interpretability method meets every task under the same data, budget, controls and statistics.
 
-``harness.evaluate``, ``harness.audit`` and ``harness.load_board`` mirror the commands; they are imported at their first
-use, so that ``import harness`` costs nothing.
+``harness.evaluate``, ``harness.load_board``, ``harness.compare`` and ``harness.audit`` mirror the commands; they are
+imported at their first use, so that ``import harness`` costs nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.audits.audit import audit
     from harness.board import load_board, write_pages
+    from harness.comparison.comparing import compare
     from harness.run.evaluate import evaluate
 
-__all__ = ["audit", "evaluate", "load_board", "write_pages"]
+__all__ = ["audit", "compare", "evaluate", "load_board", "write_pages"]
 
 _HOMES = {
     "audit": "harness.audits.audit",
+    "compare": "harness.comparison.comparing",
     "evaluate": "harness.run.evaluate",
     "load_board": "harness.board",
     "write_pages": "harness.board",

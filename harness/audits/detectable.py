@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.audits.evidence import Evidence
 from harness.metrics.contract import Metric, NotComputableError
-from harness.stats.power import Components, SeedSpread, components, detectable
+from harness.stats.power import Components, SeedSpread, components
 from harness.stats.summary import metric_pseudo_values
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -25,7 +25,7 @@ def detectable_differences(metric: Metric, evidence: Evidence) -> dict[int, floa
     spreads = list(_spreads(metric, evidence))
     found: dict[int, float | None] = {1: None}
     for seeds in SEEDS[1:]:
-        seen = [detectable(*spread.se(seeds, clusters)) for spread, clusters in spreads]
+        seen = [spread.test(seeds, clusters).detectable() for spread, clusters in spreads]
         finite = [value for value in seen if math.isfinite(value)]
         found[seeds] = float(np.median(finite)) if finite and len(finite) == len(seen) else None
     return found

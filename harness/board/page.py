@@ -25,14 +25,14 @@ def environment() -> Environment:
     return made
 
 
-def inline(*styles: str, script: str) -> dict[str, Markup | str]:
-    """Return ``style``, ``script`` and the ``policy`` that allows these two and nothing else.
+def inline(*styles: str, script: str | None = None) -> dict[str, Markup | str]:
+    """Return ``style``, ``script`` (empty where the page has none) and the ``policy`` that allows these and no more.
 
     Only files of ours are marked as safe.
     """
     reports = content_folder("reports")
     style = "".join((reports / name).read_text(encoding="utf-8") for name in styles)
-    code = (reports / script).read_text(encoding="utf-8")
+    code = (reports / script).read_text(encoding="utf-8") if script else ""
     return {"style": Markup(style), "script": Markup(code), "policy": _policy(style, code)}
 
 
@@ -50,10 +50,8 @@ def _breakable(text: str) -> Markup:
 
 
 def _policy(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    scripts = f"script-src '{_hash(script)}'; " if script else ""
+    return f"default-src 'none'; style-src '{_hash(style)}'; {scripts}base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:

@@ -11,6 +11,8 @@ _COMMANDS = {
     "eval": ("harness.cli.evaluating", "Measure methods on tasks."),
     "export": ("harness.cli.exporting", "Write a fitted dictionary in the format of SAELens."),
     "leaderboard": ("harness.cli.publishing", "Build the page and the tables of a run folder."),
+    "compare": ("harness.cli.comparing", "Compare two methods, or two run folders, with intervals."),
+    "power": ("harness.cli.power", "Say which differences a task can see, and what it takes to see one."),
     "audit": ("harness.cli.auditing", "Find out what a metric is worth: reliability cards."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),

@@ -15,7 +15,7 @@ from harness.metrics.contract import Array
 from harness.stats.families import min_p
 from harness.stats.multiplicity import holm
 from harness.stats.paired import non_inferior
-from harness.stats.power import clusters_needed, detectable, seeds_needed
+from harness.stats.power import clusters_needed, seeds_needed
 from harness.stats.ties import scaled_t, welch_holm
 
 ALPHA = 0.05
@@ -72,11 +72,11 @@ def adjusted(tested: Sequence[Numbers]) -> dict[str, float]:
 
 
 def _min_p(tested: Sequence[Numbers]) -> Sequence[float]:
-    if not tested:
+    rows = [(n.by_cluster, *n.se) for n in tested if n.by_cluster is not None and n.se is not None]
+    if not rows:
         return ()
-    difference_MC = np.stack([numbers.by_cluster for numbers in tested])  # type: ignore[misc]
-    t_M = [scaled_t(float(d_C.mean()), *n.se, d_C.size) for d_C, n in zip(difference_MC, tested, strict=True)]  # type: ignore[misc]
-    return tuple(min_p(difference_MC, np.array(t_M)).tolist())
+    t_M = np.array([scaled_t(float(d_C.mean()), se, df, d_C.size) for d_C, se, df in rows])
+    return tuple(min_p(np.stack([d_C for d_C, _, _ in rows]), t_M).tolist())
 
 
 def _welch_holm(tested: Sequence[Numbers]) -> Sequence[float]:
@@ -110,7 +110,7 @@ def _finding(pair: Pair, numbers: Numbers, difference: Gap, family: _Family) -> 
         p=p,
         effect=numbers.effect,
         relative=difference.value / abs(b) if difference.value is not None and b else None,
-        detectable=detectable(*numbers.se) if numbers.se else None,
+        detectable=numbers.spread.test(numbers.seeds, numbers.clusters).detectable() if numbers.spread else None,
         verdict=verdict,
         why=why,
         places=places(pair, numbers.by_cluster, metric.sign) if divided else None,  # type: ignore[arg-type]
@@ -163,8 +163,7 @@ def _margin(numbers: Numbers, family: _Family) -> Margin | None:
 def _needed(numbers: Numbers, delta: float | None) -> Needed | None:
     if delta is None or numbers.spread is None:
         return None
-    seeds, clusters = min(len(numbers.a), len(numbers.b)), len(numbers.a[0]["n"])
-    at = numbers.spread
+    at, seeds, clusters = numbers.spread, numbers.seeds, numbers.clusters
     # Where a metric has no value per cluster, no number of clusters helps.
     enough = None if numbers.metric.interval == "seeds" else clusters_needed(at, delta, seeds)
     return Needed(delta, enough, seeds_needed(at, delta, clusters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from harness.stats.estimate import Estimate, Plan, bare
 from harness.stats.paired import difference
 from harness.stats.power import Components, SeedSpread, Spread, components
 from harness.stats.resample import ROUNDING, same
-from harness.stats.seeds import seeds_welch, welch
+from harness.stats.seeds import seeds_welch
 from harness.stats.standardised import standardised
 from harness.stats.summary import count_clusters, metric_pseudo_values, obstacle
 
@@ -35,7 +36,7 @@ class Numbers:
         """Return ``A - B`` with its interval: paired over clusters; Welch over seeds where that is what it is over."""
         if self.metric.interval != "seeds":
             return difference(self.metric, self.a, self.b, Plan(level=level))
-        plan, clusters = Plan(level=level), count_clusters(self.a, self.b)
+        plan, clusters = Plan(level=level), self.clusters
         reason = obstacle(self.metric, self.a) or obstacle(self.metric, self.b)
         if reason is not None:
             return bare(None, plan, clusters, reason, len(self.a))
@@ -50,6 +51,8 @@ class Numbers:
     @cached_property
     def pseudo(self) -> tuple[Array, Array] | None:
         """What each cluster contributes to each seed's value, of both sides; None where that cannot be told."""
+        if obstacle(self.metric, self.a) or obstacle(self.metric, self.b):
+            return None
         try:
             found = metric_pseudo_values(self.metric, self.a), metric_pseudo_values(self.metric, self.b)
         except (NotComputableError, ValueError):
@@ -65,10 +68,7 @@ class Numbers:
     def se(self) -> tuple[float, float] | None:
         """The standard error of the difference and its degrees of freedom; None where nothing varies."""
         if self.metric.interval == "seeds":
-            a_S, b_S = self.points
-            if min(a_S.size, b_S.size) < 2 or (same(a_S) and same(b_S)):
-                return None
-            return welch(a_S, b_S)[1:]
+            return self._welch()
         if self.pseudo is None:
             return None
         a_SC, b_SC = self.pseudo
@@ -78,22 +78,45 @@ class Numbers:
 
     @cached_property
     def spread(self) -> Spread | None:
-        """How the difference would vary at other sizes; None where it does not vary.
+        """How the difference would vary at other sizes; None where it does not vary, or a metric over seeds has one.
 
-        Seeds are paired in order, as ``difference`` does; of unequal numbers the seeds that both sides have are used.
+        Seeds are paired in order, as ``difference`` does. A single seed beside several is fixed; of other unequal
+        numbers as many are used as both sides have.
         """
         if self.se is None:
             return None
         if self.metric.interval == "seeds":
-            return SeedSpread(*(float(side.var(ddof=1)) for side in self.points))
+            return SeedSpread(*self._variances())
         return self._components()
+
+    def _variances(self) -> tuple[float, float]:
+        """Return the variance between the seeds of each side; 0 for a side of one seed, which is fixed."""
+        a, b = (float(side.var(ddof=1)) if side.size > 1 and not same(side) else 0.0 for side in self.points)
+        return a, b
+
+    def _welch(self) -> tuple[float, float] | None:
+        terms = [(v / side.size, side.size - 1) for v, side in zip(self._variances(), self.points, strict=True) if v]
+        if not terms:
+            return None
+        total = sum(variance for variance, _ in terms)
+        return math.sqrt(total), total**2 / sum(variance**2 / df for variance, df in terms)
 
     def _components(self) -> Components | None:
         if self.pseudo is None:
             return None
         a_SC, b_SC = self.pseudo
-        shared = min(len(a_SC), len(b_SC))
-        return components(a_SC[:shared] - b_SC[:shared])
+        return components(a_SC[: self.seeds] - b_SC[: self.seeds])
+
+    @property
+    def clusters(self) -> int:
+        """The clusters both were measured on."""
+        return count_clusters(self.a, self.b)
+
+    @property
+    def seeds(self) -> int:
+        """The seeds that tell how the difference varies."""
+        counts = sorted((len(self.a), len(self.b)))
+        return counts[1] if counts[0] == 1 else counts[0]
 
     @property
     def effect(self) -> Gap:
@@ -107,7 +130,9 @@ class Numbers:
 
     def _sd(self) -> float:
         if self.metric.interval == "seeds":
-            return float(np.sqrt(np.mean([side.var(ddof=1) for side in self.points]))) if self.se else 0.0
+            # A fixed side has no spread of its own to pool.
+            pooled = [v for v, side in zip(self._variances(), self.points, strict=True) if side.size > 1]
+            return math.sqrt(sum(pooled) / len(pooled)) if pooled else 0.0
         return 0.0 if self.by_cluster is None or self.by_cluster.size < 2 else float(self.by_cluster.std(ddof=1))
 
 
@@ -118,5 +143,5 @@ def numbers(metric: Metric, pair: Pair) -> Numbers:
 
 def gap(estimate: Estimate) -> Gap:
     """Return an estimate as plain data."""
-    ends = (None if end is None else float(end) for end in (estimate.value, estimate.lo, estimate.hi))
-    return Gap(*ends, estimate.how, estimate.reason)
+    value, lo, hi = (None if end is None else float(end) for end in (estimate.value, estimate.lo, estimate.hi))
+    return Gap(value, lo, hi, estimate.how, estimate.reason)
