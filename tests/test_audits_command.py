@@ -52,6 +52,9 @@ def test_a_task_is_audited_by_running_what_is_missing_and_then_from_records(
     words = ("--method", METHODS, "--run", run, "--records-only", "--output-path", str(base / "other"), "--json")
     again = audit(capsys, "toy_world", "--metric", "fvu", *words)
     (card,) = again.json
+    assert card["methods"]["random_init"] == 3
+    assert list(card["left_out"]) == ["kmeans"]
+    assert "toy_world: left out, as a board would not rank it: kmeans: L0 1 is 50 % below" in again.err
     same = set(card["checks"]) - {"permutation", "batch_size"}
     assert {name: card["checks"][name] for name in same} == {name: cards["fvu"]["checks"][name] for name in same}
     assert card["checks"]["permutation"]["passed"] is None

@@ -111,6 +111,7 @@ def _card(metric: Metric, evidence: Evidence, again: Again | None, command: str)
         table=evidence.head.task.table,
         verdict="diagnostic" if failed else "reliable",
         methods={row.label: len(row.measured) for row in rows},
+        left_out=dict(evidence.left_out),
         checks=checks,
         detectable=detectable_differences(metric, evidence),
         provenance=CardProvenance(

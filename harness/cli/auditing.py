@@ -51,6 +51,8 @@ def audit_command(name: str, markdown: bool, as_json: bool, **given: Any) -> int
     )
     with Talk() as talk:
         cards_made = audit(request, shlex.join(["harness", *sys.argv[1:]]), talk)
+    for task, (label, why) in dict.fromkeys((c.task, pair) for c in cards_made for pair in c.left_out.items()):
+        click.echo(f"{task}: left out, as a board would not rank it: {label}: {why}", err=True)
     if as_json:
         print_json([card.model_dump(mode="json") for card in cards_made])
     elif markdown:

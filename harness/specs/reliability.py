@@ -58,6 +58,7 @@ class ReliabilityCard(_Plain):
         table: hash of the resolved task.
         verdict: ``diagnostic`` where a check that decides failed: boards show the metric and neither rank nor margin.
         methods: the methods it was audited on, seeds behind each name.
+        left_out: why other methods were not among them, as a board would not rank them.
         checks: by name, in the order they are shown; ``harness.audits`` says what each of them is.
         detectable: the least true difference between two methods that is told apart with 80 % power, by seeds; None
             where so many cannot tell.
@@ -70,6 +71,7 @@ class ReliabilityCard(_Plain):
     table: str
     verdict: Literal["reliable", "diagnostic"]
     methods: dict[str, int] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)
     checks: dict[str, Check]
     detectable: dict[int, float | None]
     provenance: CardProvenance
