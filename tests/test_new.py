@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import call
@@ -55,9 +56,9 @@ def test_a_new_task_demands_controls_and_measures_a_new_method(
 ) -> None:
     task = Library([made]).task(f"my_{track}")
     assert task.controls.floor
-    # A word of the vocabulary has to be frequent, so traces are read in full.
-    limit = {} if track == "reasoning" else {"limit": 60}
-    model = {} if task.model is None else {"model": "tiny-random", **limit}
+    # A word of the vocabulary has to be frequent, so traces are read in full, and fewer shifts drawn.
+    limit = {"set": {"reasoning.shifts": "100"}} if track == "reasoning" else {"limit": 60}
+    model: Any = {} if task.model is None else {"model": "tiny-random", **limit}
     outcome = harness.evaluate(
         "my_dictionary", task.task, tmp_path, include_path=[made], seeds=[0], controls=False, **model
     )
