@@ -204,8 +204,8 @@ def test_a_metric_of_ours_is_refused_from_a_package(tmp_path: Path) -> None:
     (metrics / "own.py").write_text(text.replace("NAME", "fvu"))
     done = run()
     assert done.returncode == 2
-    assert f"{metrics / 'own.py'} cannot be imported: ValueError: metric 'fvu' is defined twice" in done.err
-    assert "Traceback" not in done.err
+    assert f"{metrics / 'own.py'} cannot be imported: ValueError: metric 'fvu' is defined twice" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
