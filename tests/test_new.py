@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import call
@@ -55,9 +56,9 @@ def test_a_new_task_demands_controls_and_measures_a_new_method(
 ) -> None:
     task = Library([made]).task(f"my_{track}")
     assert task.controls.floor
-    # A word of the vocabulary has to be frequent, so traces are read in full.
-    limit = {} if track == "reasoning" else {"limit": 60}
-    model = {} if task.model is None else {"model": "tiny-random", **limit}
+    # A word of the vocabulary has to be frequent, so traces are read in full, and fewer shifts drawn.
+    limit = {"set": {"reasoning.shifts": "100"}} if track == "reasoning" else {"limit": 60}
+    model: Any = {} if task.model is None else {"model": "tiny-random", **limit}
     outcome = harness.evaluate(
         "my_dictionary", task.task, tmp_path, include_path=[made], seeds=[0], controls=False, **model
     )
@@ -203,8 +204,8 @@ def test_a_metric_of_ours_is_refused_from_a_package(tmp_path: Path) -> None:
     (metrics / "own.py").write_text(text.replace("NAME", "fvu"))
     done = run()
     assert done.returncode == 2
-    assert f"{metrics / 'own.py'} cannot be imported: ValueError: metric 'fvu' is defined twice" in done.err
-    assert "Traceback" not in done.err
+    assert f"{metrics / 'own.py'} cannot be imported: ValueError: metric 'fvu' is defined twice" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
