@@ -14,7 +14,7 @@ from harness.gates.verdict import Judgement, judge
 from harness.metrics.contract import Array
 from harness.stats.multiplicity import holm
 
-GATES, COMPARISONS = 500, 12
+GATES, COMPARISONS = 500, 8
 # Two standard errors of a rate of 5 % in 500 gates.
 NOISE = 2 * math.sqrt(ALPHA * (1 - ALPHA) / GATES)
 
@@ -100,7 +100,8 @@ def test_metrics_over_seeds_keep_their_word_too(seeds: tuple[int, int], same: bo
     failed, missed = 0, 0
     for _ in range(GATES):
         verdicts = [
-            found.verdict for found in judge([seeds_of(rng, seeds, same=same) for _ in range(COMPARISONS)], [0.0] * 12)
+            found.verdict
+            for found in judge([seeds_of(rng, seeds, same=same) for _ in range(COMPARISONS)], [0.0] * COMPARISONS)
         ]
         failed += "fail" in verdicts
         missed += verdicts.count("pass")
@@ -151,7 +152,7 @@ def enough(evidence: Evidence, tolerance: float) -> Judgement:
 def test_the_seeds_said_to_decide_do_so_with_the_power_said(same: bool) -> None:
     rng = np.random.default_rng(5)
     # A pilot whose spread is exactly 1 a seed (or 1 a pair), so that what is tested is the formula.
-    run = {i: x for i, x in enumerate(stats.zscore(rng.normal(size=4), ddof=1))}
+    run = dict(enumerate(stats.zscore(rng.normal(size=4), ddof=1)))
     base = {i + (0 if same else 9): 0.0 if same else x for i, x in zip(range(4), run.values(), strict=True)}
     needed = enough(over_seeds(run, base, 1, False), 0.9).needed
     assert needed is not None
