@@ -69,6 +69,7 @@ bench-save: install
 	$(SPEED) --benchmark-save=before
 
 bench-compare: install
+	@test -d .benchmarks || { echo "no saved run to compare with: make bench-save first"; exit 2; }
 	$(SPEED) --benchmark-compare --benchmark-compare-fail=mean:30%
 
 clean:
