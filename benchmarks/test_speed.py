@@ -1,6 +1,6 @@
 """Speed as pytest-benchmark keeps it: `make bench-save`, change something, `make bench-compare`.
 
-A mean that rose by 30 % fails. Saved runs lie in `.benchmarks` and belong to one machine: compare nothing across two.
+A least time that rose by 30 % fails. Saved runs lie in `.benchmarks` and belong to one machine: compare nothing across two.
 """
 
 from __future__ import annotations
