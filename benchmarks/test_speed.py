@@ -1,6 +1,7 @@
 """Speed as pytest-benchmark keeps it: `make bench-save`, change something, `make bench-compare`.
 
-A least time that rose by 30 % fails. Saved runs lie in `.benchmarks` and belong to one machine: compare nothing across two.
+A least time that rose by 30 % fails. Saved runs lie in `.benchmarks` and belong to one machine: never compare across
+two.
 """
 
 from __future__ import annotations

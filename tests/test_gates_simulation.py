@@ -82,13 +82,12 @@ def test_a_gate_without_a_change_rarely_fails_and_a_loss_rarely_passes(name: str
     assert missed / (GATES * COMPARISONS) <= ALPHA + 0.01
 
 
-@pytest.mark.parametrize("world", [World(seeds=(1, 3)), World(seeds=(2, 2), clusters=20)])
-def test_the_crossed_t_alone_would_fail_too_often(world: World) -> None:
+def test_the_crossed_t_alone_would_fail_too_often() -> None:
     """Why a loss has to stand out against the seeds as well; and the simulation can tell."""
     rng = np.random.default_rng(1)
     failed = 0
     for _ in range(200):
-        evidence = [clusters_of(rng, world) for _ in range(COMPARISONS)]
+        evidence = [clusters_of(rng, World(seeds=(1, 3))) for _ in range(COMPARISONS)]
         p = np.array([found.failing[0].tail(found.value or 0.0) for found in evidence])
         failed += bool(holm(p).min() <= ALPHA)
     assert failed / 200 > 2 * ALPHA
