@@ -14,7 +14,7 @@ from harness.gates.verdict import Judgement, judge
 from harness.metrics.contract import Array
 from harness.stats.multiplicity import holm
 
-GATES, COMPARISONS = 500, 12
+GATES, COMPARISONS = 500, 8
 # Two standard errors of a rate of 5 % in 500 gates.
 NOISE = 2 * math.sqrt(ALPHA * (1 - ALPHA) / GATES)
 
@@ -82,13 +82,12 @@ def test_a_gate_without_a_change_rarely_fails_and_a_loss_rarely_passes(name: str
     assert missed / (GATES * COMPARISONS) <= ALPHA + 0.01
 
 
-@pytest.mark.parametrize("world", [World(seeds=(1, 3)), World(seeds=(2, 2), clusters=20)])
-def test_the_crossed_t_alone_would_fail_too_often(world: World) -> None:
+def test_the_crossed_t_alone_would_fail_too_often() -> None:
     """Why a loss has to stand out against the seeds as well; and the simulation can tell."""
     rng = np.random.default_rng(1)
     failed = 0
     for _ in range(200):
-        evidence = [clusters_of(rng, world) for _ in range(COMPARISONS)]
+        evidence = [clusters_of(rng, World(seeds=(1, 3))) for _ in range(COMPARISONS)]
         p = np.array([found.failing[0].tail(found.value or 0.0) for found in evidence])
         failed += bool(holm(p).min() <= ALPHA)
     assert failed / 200 > 2 * ALPHA
@@ -100,7 +99,8 @@ def test_metrics_over_seeds_keep_their_word_too(seeds: tuple[int, int], same: bo
     failed, missed = 0, 0
     for _ in range(GATES):
         verdicts = [
-            found.verdict for found in judge([seeds_of(rng, seeds, same=same) for _ in range(COMPARISONS)], [0.0] * 12)
+            found.verdict
+            for found in judge([seeds_of(rng, seeds, same=same) for _ in range(COMPARISONS)], [0.0] * COMPARISONS)
         ]
         failed += "fail" in verdicts
         missed += verdicts.count("pass")

@@ -43,9 +43,7 @@ def _workflow(context: click.Context, parameter: click.Parameter, asked: bool) -
 )
 @include_path
 @as_json
-def gate_command(
-    run: str, baseline: str, words: tuple[str, ...], file: str | None, strict: bool, as_json: bool, **given: Any
-) -> int:
+def gate_command(run: str, baseline: str, strict: bool, as_json: bool, **given: Any) -> int:
     """Hold RUN against a baseline: pass, fail or inconclusive for every method, table and metric.
 
     Reads records only. Exit code 0: nothing failed (what is inconclusive is said on stderr); 1: a metric or a cell
@@ -59,10 +57,10 @@ def gate_command(
     from harness.store.files import output_folder, write_text
 
     add_metric_folders(Library([Path(name) for name in given["include_path"]]).folders("metrics"))
-    page = Path(given["page"]) if given["page"] else None
+    page, file = (Path(given[name]) if given[name] else None for name in ("page", "file"))
     if page:
         output_folder(page.parent, "--markdown")
-    found = gate(run, baseline, read_tolerances(Path(file) if file else None, words), given["controls"])
+    found = gate(run, baseline, read_tolerances(file, given["words"]), given["controls"])
     if page:
         write_text(page, markdown(found))
     if as_json:
