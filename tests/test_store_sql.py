@@ -17,6 +17,7 @@ from board_records import Case, Cell, parts, record, save
 from databases import PASSWORD, new_database, postgres, written
 from sqlalchemy import URL, Engine, func, select, text, update
 
+from harness.board import load_board
 from harness.errors import UserError
 from harness.store.files import sha256_file
 from harness.store.records import find_records, load_record, record_path, save_record
@@ -97,6 +98,21 @@ def test_a_board_comes_back_byte_by_byte(tmp_path: Path, store: Engine) -> None:
     assert any(name.endswith(".latents.npz") for name in contents(run))
     again = pull(store, tmp_path / "back")
     assert (again.new, again.same, again.problems) == (0, len(records), ())
+
+
+def test_one_board_is_built_from_the_records_of_two_machines(tmp_path: Path, store: Engine) -> None:
+    case = Case(clusters=12)
+    for folder in ("one", "both"):
+        for cell in (*controls(("topk",), (0,)), Cell("topk", 0, GOOD)):
+            save(tmp_path / folder, case, cell)
+    for folder in ("two", "both"):
+        for cell in (*controls(("gated",), (0,)), Cell("gated", 0, WEAK), Cell("torn", 0, GOOD, failed="it broke")):
+            save(tmp_path / folder, case, cell)
+    for folder in ("one", "two"):
+        push_folder(tmp_path / folder, store)
+    pull(store, tmp_path / "pulled")
+    assert load_board(tmp_path / "pulled") == load_board(tmp_path / "both")
+    assert len(load_board(tmp_path / "pulled").tables[0].methods) == 3
 
 
 def test_rows_say_what_the_records_say(tmp_path: Path, store: Engine) -> None:

@@ -128,19 +128,20 @@ with sqlite3.connect(sys.argv[1]) as connection:
     connection.execute("INSERT INTO schema_version VALUES (99)")
 """
 
-# Dies when the k-th record is put into the index; 0 never does.
+# Dies before the k-th batch of records is put into the index; 0 never does.
 UPDATE = """
 import os, signal, sys
 from pathlib import Path
 import harness.store.sql.index as index
-count, put = 0, index.put_record
+index._BATCH = 1
+count, put = 0, index.put_records
 def counted(*given):
     global count
     count += 1
     if count == int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
     return put(*given)
-index.put_record = counted
+index.put_records = counted
 index.update_index(Path(sys.argv[2]))
 """
 

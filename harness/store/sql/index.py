@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, delete, func, insert, select
@@ -21,9 +20,11 @@ from harness.store.records import BrokenRecordError, find_records, load_record
 from harness.store.sql.database import open_database, transaction
 from harness.store.sql.rows import Rows, index_rows, plain_text
 from harness.store.sql.schema import RECORDS, SCHEMA_VERSION, SOURCES, VERSION
-from harness.store.sql.writing import put_events, put_record, remove_records
+from harness.store.sql.writing import put_events, put_records, remove_records
 
 FILE = "index.sqlite"
+# Files that are read before their records are put into the index.
+_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,12 @@ def _update(connection: Connection, folder: Path) -> Indexed:
     # Two files may hold one cell: where one goes, the other speaks for it.
     changed |= {path for path in found.keys() & seen.keys() if seen[path].cell in stale}
     remove_records(connection, sorted(cell for cell in stale if cell is not None))
-    for path in sorted(changed | gone):
+    for path in sorted((changed | gone) & seen.keys()):
         connection.execute(delete(SOURCES).where(SOURCES.c.path == path))
     runs = runs_of_cells(folder) if changed else {}
-    for path in sorted(changed):
-        connection.execute(insert(SOURCES).values(_read(connection, folder, path, found[path], runs)))
+    paths = sorted(changed)
+    for start in range(0, len(paths), _BATCH):
+        _read(connection, folder, {path: found[path] for path in paths[start : start + _BATCH]}, runs)
     put_events(connection, read_events(folder))
     return _outcome(connection, folder / FILE, len(changed), len(gone))
 
@@ -109,14 +111,15 @@ def _differs(before: _Seen | None, now: _Seen) -> bool:
     return before is None or (before.size, before.mtime_ns) != (now.size, now.mtime_ns)
 
 
-def _read(connection: Connection, folder: Path, path: str, state: _Seen, runs: Mapping[str, str]) -> dict[str, Any]:
-    """Put the record of one file into the index and return the row of the file."""
-    row: dict[str, Any] = {"path": path, "size": state.size, "mtime_ns": state.mtime_ns, "cell": None, "problem": None}
-    rows = _rows(folder, path, runs)
-    if isinstance(rows, str):
-        return row | {"problem": plain_text(rows)}
-    put_record(connection, rows)
-    return row | {"cell": rows.record["cell"]}
+def _read(connection: Connection, folder: Path, files: Mapping[str, _Seen], runs: Mapping[str, str]) -> None:
+    """Put the records of some files into the index, and of each file what became of it."""
+    found = {path: _rows(folder, path, runs) for path in files}
+    put_records(connection, [rows for rows in found.values() if isinstance(rows, Rows)])
+    for path, state in files.items():
+        rows = found[path]
+        cell, problem = (rows.record["cell"], None) if isinstance(rows, Rows) else (None, plain_text(rows))
+        row = {"path": path, "size": state.size, "mtime_ns": state.mtime_ns, "cell": cell, "problem": problem}
+        connection.execute(insert(SOURCES), row)
 
 
 def _rows(folder: Path, path: str, runs: Mapping[str, str]) -> Rows | str:

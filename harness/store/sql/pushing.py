@@ -19,7 +19,7 @@ from harness.store.records import BrokenRecordError, StoredRecord, find_records,
 from harness.store.sql.database import open_database, transaction
 from harness.store.sql.schema import RECORDS
 from harness.store.sql.whole import store_rows
-from harness.store.sql.writing import put_events, put_record
+from harness.store.sql.writing import put_events, put_records
 
 # Records in one transaction: enough to be fast, few enough that another process is not kept waiting.
 _BATCH = 50
@@ -60,20 +60,20 @@ def push_records(folder: Path, records: Iterable[StoredRecord], runs: Mapping[st
     """Push some records of a folder; ``runs`` are the runs that recorded them, by cell."""
     # In one order for every process: two that wait for each other's rows would both be refused.
     ordered = sorted(records, key=lambda stored: stored.record.cell)
-    new, problems = 0, []
+    new = 0
+    problems: list[tuple[str, str]] = []
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
         with transaction(engine) as connection:
-            held = _held(connection, batch)
+            held, found = _held(connection, batch), []
             for stored in batch:
                 if held.get(stored.record.cell) == sha256_file(stored.path):
                     continue
                 try:
-                    rows = store_rows(stored, runs.get(stored.record.cell))
+                    found.append(store_rows(stored, runs.get(stored.record.cell)))
                 except (BrokenRecordError, OSError, ValueError) as error:
                     problems.append((stored.path.relative_to(folder).as_posix(), str(error)))
-                else:
-                    new += put_record(connection, rows)
+            new += put_records(connection, found)
     return Pushed(new, len(ordered) - new - len(problems), tuple(problems))
 
 

@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert
+from sqlalchemy import Connection, Table, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from harness.store.sql.rows import Row, Rows, plain_text, utc
 from harness.store.sql.schema import ACTIVATIONS, CLUSTERS, FILES, METRICS, RECORDS, RUNS
 
-_CHILDREN = (METRICS, FILES, CLUSTERS)
+# Tables of what belongs to a cell, and the field of ``Rows`` that fills each.
+_VALUES: dict[Table, str] = {METRICS: "metrics", FILES: "files", CLUSTERS: "clusters"}
 _ENDS = {"run_finished": "finished", "run_interrupted": "interrupted"}
 
 
-def put_record(connection: Connection, rows: Rows) -> bool:
-    """Put a cell into the tables, unless they hold it already or hold one that goes before it; return whether it went.
+def put_records(connection: Connection, found: Iterable[Rows]) -> int:
+    """Put cells into the tables, but for those they hold already or hold one of that goes before; return how many went.
 
-    The row of the record stays locked until the transaction ends, so a cell's values are always those of one record.
+    The row of a record stays locked until the transaction ends, so a cell's values are always those of one record.
     """
-    statement = _insert(connection, RECORDS).values(rows.record)
-    new = statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=[RECORDS.c.cell],
-        set_={name: new[name] for name in rows.record if name != "cell"},
-        where=RECORDS.c.precedence < new.precedence,
-    )
-    if connection.execute(statement.returning(RECORDS.c.cell)).first() is None:
-        return False
-    for table in _CHILDREN:
-        connection.execute(delete(table).where(table.c.cell == rows.record["cell"]))
-    for table, found in zip(_CHILDREN, (rows.metrics, rows.files, rows.clusters), strict=True):
-        if found:
-            connection.execute(insert(table), found)
-    return True
+    upsert, changed = _upsert(connection.dialect.name), {}
+    for rows in found:
+        if connection.execute(upsert, rows.record).first() is not None:
+            changed[rows.record["cell"]] = rows
+    _remove_values(connection, changed)
+    for table, name in _VALUES.items():
+        values = [value for rows in changed.values() for value in getattr(rows, name)]
+        if values:
+            connection.execute(insert(table), values)
+    return len(changed)
 
 
 def remove_records(connection: Connection, cells: Iterable[str]) -> None:
     """Take cells out of the tables."""
-    for cell in cells:
-        for table in (*_CHILDREN, RECORDS):
-            connection.execute(delete(table).where(table.c.cell == cell))
+    cells = list(cells)
+    _remove_values(connection, cells)
+    _remove(connection, RECORDS, cells)
+
+
+def _remove_values(connection: Connection, cells: Iterable[str]) -> None:
+    """Take what belongs to cells out of the tables, but not the cells."""
+    cells = list(cells)
+    for table in _VALUES:
+        _remove(connection, table, cells)
+
+
+def _remove(connection: Connection, table: Table, cells: Sequence[str]) -> None:
+    if cells:
+        connection.execute(delete(table).where(table.c.cell == bindparam("gone")), [{"gone": cell} for cell in cells])
+
+
+@lru_cache(maxsize=2)
+def _upsert(dialect: str) -> Any:
+    """Return the statement that puts a record where there is none or one that it goes before; made once, for speed."""
+    statement = _insert(dialect, RECORDS)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[RECORDS.c.cell],
+        set_={column.name: new[column.name] for column in RECORDS.columns if column.name != "cell"},
+        where=RECORDS.c.precedence < new.precedence,
+    ).returning(RECORDS.c.cell)
 
 
 def put_events(connection: Connection, events: Iterable[Mapping[str, Any]]) -> None:
@@ -71,11 +92,11 @@ def _run(event: Mapping[str, Any]) -> Row:
 def _put(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     keys = [column.name for column in table.primary_key]
     for row in rows:
-        statement = _insert(connection, table).values(row)
+        statement = _insert(connection.dialect.name, table).values(row)
         new = {name: statement.excluded[name] for name in row if name not in keys}
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new))
 
 
-def _insert(connection: Connection, table: Table) -> postgresql.Insert | Any:
+def _insert(dialect: str, table: Table) -> Any:
     # The statement is the same on both; SQLAlchemy knows it per database only.
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
