@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import scipy
 
-from harness.board.diagnostic import Cards
 from harness.board.packing import unpacked
 from harness.board.scan import Found, remember
 from harness.board.tabulate import Tabulated
 from harness.content import PACKAGE, cache_dir
 from harness.metrics.contract import Metric
+from harness.specs.reliability import Cards
 from harness.store.files import sha256_text, write_text
 
 # The packages whose code decides what a table holds.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.board.diagnostic import cards_of
 from harness.board.facts import differences
 from harness.board.memory import Memory, key_of, settled
 from harness.board.packing import unpacked
@@ -16,6 +15,7 @@ from harness.board.scan import Found, scan
 from harness.board.tabulate import Tabulated
 from harness.board.workers import packed_tables
 from harness.metrics.contract import all_metrics
+from harness.specs.reliability import cards_of
 from harness.store.files import sha256_text
 
 

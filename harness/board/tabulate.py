@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from harness.board import asked
-from harness.board.diagnostic import Cards, diagnostic
 from harness.board.documents import document_map
 from harness.board.facts import facts, notes, traits
 from harness.board.pool import Entry, newest, pool
@@ -19,6 +18,7 @@ from harness.board.score import margin_over, score
 from harness.metrics.contract import Metric
 from harness.specs.reading import in_words
 from harness.specs.record import Record
+from harness.specs.reliability import Cards, diagnostic
 from harness.stats.memo import remembered
 
 Metrics = Mapping[str, Metric]
@@ -129,7 +129,7 @@ def _column(metric: Metric, head: Record, cards: Cards) -> Column:
         interval=metric.interval,
         low=low,
         high=high,
-        diagnostic=diagnostic(cards, metric, head.task.name),
+        diagnostic=diagnostic(cards, metric, head.task.name, head.task.table),
     )
 
 

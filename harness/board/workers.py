@@ -18,7 +18,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from harness.board.diagnostic import Cards, cards_of
 from harness.board.packing import packed
 from harness.board.tabulate import tabulate
 from harness.content import PACKAGE, import_file
@@ -29,6 +28,7 @@ WORKERS = 2
 FEWEST = 1000
 
 Jobs = Sequence[Sequence[str]]
+from harness.specs.reliability import Cards, cards_of
 
 
 def packed_tables(folder: Path, jobs: Jobs, metrics: Mapping[str, Metric], cards: Cards) -> Iterator[str]:

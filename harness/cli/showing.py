@@ -66,8 +66,7 @@ def _metric(library: Library, name: str) -> Any:
 
 def _reliability(metric: str) -> dict[str, Any]:
     """Return what the committed cards say of a metric, by task."""
-    from harness.content import PACKAGE
-    from harness.specs.reliability import read_cards
+    from harness.specs.reliability import cards_of
 
-    cards = [card for card in read_cards([PACKAGE / "metrics" / "cards"]).values() if card.metric == metric]
+    cards = [card for card in cards_of().values() if card.metric == metric]
     return {card.task: {"verdict": card.verdict, "failed": list(card.failed)} for card in cards}

@@ -13,12 +13,9 @@ from harness.board.rank import L0_BAND, SEEDS
 from harness.comparison.findings import Comparison, TableFinding
 from harness.comparison.judging import Questions, judge
 from harness.comparison.measuring import numbers
-from harness.content import PACKAGE
 from harness.errors import UserError, unknown
 from harness.metrics.contract import Metric, all_metrics, clusters, get_metric
-from harness.specs.reliability import ReliabilityCard, read_cards
-
-Cards = Mapping[tuple[str, str], ReliabilityCard]
+from harness.specs.reliability import Cards, cards_of, diagnostic
 
 
 def compare(
@@ -50,7 +47,7 @@ def compare(
         raise UserError(f"nothing can be compared: no table has measured cells of both. {'; '.join(unpaired)}".strip())
     _check_names("--margin", margins or {}, found)
     _check_names("--delta", deltas or {}, found)
-    cards = read_cards([PACKAGE / "metrics" / "cards", *(folder / "cards" for folder in folders or (Path(run),))])
+    cards = cards_of(*(folders or (Path(run),)))
     tables = []
     for number, pair in enumerate(found):
         asked_of = Questions(margins or {}, deltas or {}, _diagnostic(pair, cards))
@@ -113,14 +110,9 @@ def _check_names(option: str, given: Mapping[str, float], pairs: Sequence[Pair])
 
 
 def _diagnostic(pair: Pair, cards: Cards) -> dict[str, str]:
-    """Return the metrics whose reliability card fails on this task, and why."""
-    found = {}
-    for metric in all_metrics().values():
-        card = cards.get((pair.task, metric.name))
-        # A card speaks of one version of the metric.
-        if card is not None and card.version == metric.version and card.verdict == "diagnostic":
-            found[metric.name] = f"its reliability card fails: {', '.join(card.failed) or 'no check named'}"
-    return found
+    """Return the metrics that cannot be trusted in this table, and why."""
+    found = {m.name: diagnostic(cards, m, pair.task, pair.table) for m in all_metrics().values()}
+    return {name: why for name, why in found.items() if why}
 
 
 def _metrics(pair: Pair) -> tuple[list[Metric], tuple[tuple[str, str], ...]]:

@@ -9,7 +9,6 @@ from harness.board import asked
 from harness.board.facts import differences, traits
 from harness.board.pairs import Pair, Pairs, Tables, of_folders, tables_of
 from harness.board.pool import newest
-from harness.content import PACKAGE
 from harness.errors import UserError
 from harness.gates.loss import Loss, loss
 from harness.gates.outcome import Comparison, FailedCell, Gate
@@ -17,9 +16,7 @@ from harness.gates.tolerance import Tolerance, Tolerances, parse_tolerances
 from harness.gates.verdict import Judgement, judge
 from harness.metrics.contract import Metric, all_metrics
 from harness.specs.record import Record
-from harness.specs.reliability import ReliabilityCard, read_cards
-
-Cards = Mapping[tuple[str, str], ReliabilityCard]
+from harness.specs.reliability import Cards, cards_of, diagnostic, own_card
 
 
 def gate(
@@ -48,11 +45,11 @@ def gate(
     before, _ = tables_of(baseline)
     _check_shared(run, tables_of(run)[0], baseline, before)
     pairs = of_folders(run, baseline)
-    cards = read_cards([PACKAGE / "metrics" / "cards", baseline / "cards"])
+    cards = cards_of(baseline)
     notes: dict[str, None] = {}
     judged = [pair for pair in pairs.pairs if controls or pair.b.role is None]
     asked_for = [(pair, metric) for pair in judged for metric in _judged(pair, cards, notes)]
-    losses = [loss(metric, pair, _card(cards, pair, metric)) for pair, metric in asked_for]
+    losses = [loss(metric, pair, own_card(cards, metric, pair.task, pair.table)) for pair, metric in asked_for]
     limits = [_tolerance(chosen, pair, metric, before) for pair, metric in asked_for]
     verdicts = judge([found.evidence for found in losses], [limit.value for limit in limits])
     comparisons = [_comparison(*row) for row in zip(asked_for, losses, limits, verdicts, strict=True)]
@@ -81,12 +78,6 @@ def _tolerance(chosen: Tolerances, pair: Pair, metric: Metric, before: Tables) -
     return chosen.of(pair.task, metric, pair.b, before[pair.task, pair.table])
 
 
-def _card(cards: Cards, pair: Pair, metric: Metric) -> ReliabilityCard | None:
-    """Return the card that holds for this metric, in this version, on this very table."""
-    card = cards.get((pair.task, metric.name))
-    return card if card and (card.version, card.table) == (metric.version, pair.table) else None
-
-
 def _judged(pair: Pair, cards: Cards, notes: dict[str, None]) -> Iterator[Metric]:
     """Yield the metrics that are judged, and note why others are not."""
     known = all_metrics()
@@ -94,11 +85,10 @@ def _judged(pair: Pair, cards: Cards, notes: dict[str, None]) -> Iterator[Metric
         if name not in known:
             notes[f"{name} is not a metric of this version and is not judged"] = None
             continue
-        card = cards.get((pair.task, name))
         if known[name].interval == "none":
             notes[f"{name} has no interval and is not judged"] = None
-        elif card and card.version == known[name].version and card.verdict == "diagnostic":
-            notes[f"{name} is diagnostic on {pair.task} ({', '.join(card.failed)} failed) and is not judged"] = None
+        elif why := diagnostic(cards, known[name], pair.task, pair.table):
+            notes[f"{name} is diagnostic in {pair.task} and is not judged: {why}"] = None
         else:
             yield known[name]
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.content import PACKAGE
 from harness.errors import UserError
+from harness.metrics.contract import Metric
 
 SCHEMA = 1
+# Cards that come with the package.
+PACKAGED = PACKAGE / "metrics" / "cards"
 
 
 class _Plain(BaseModel):
@@ -87,9 +91,45 @@ def card_path(cards: Path, task: str, metric: str) -> Path:
     return cards / task / f"{metric}.json"
 
 
-def read_cards(folders: Iterable[Path]) -> dict[tuple[str, str], ReliabilityCard]:
-    """Return the cards of several folders by (task, metric); a later folder wins. Raises ``UserError``."""
-    return {(card.task, card.metric): card for folder in folders for card in _cards(folder)}
+# By task, table and metric.
+Cards = Mapping[tuple[str, str, str], ReliabilityCard]
+
+
+def cards_of(*folders: Path) -> Cards:
+    """Return the cards that come with the package and those in ``FOLDER/cards``, which win. Raises ``UserError``."""
+    return read_cards([PACKAGED, *(folder / "cards" for folder in folders)])
+
+
+def read_cards(folders: Iterable[Path]) -> Cards:
+    """Return the cards of several folders of cards; a later folder wins. Raises ``UserError``."""
+    return {(card.task, card.table, card.metric): card for folder in folders for card in _cards(folder)}
+
+
+def own_card(cards: Cards, metric: Metric, task: str, table: str) -> ReliabilityCard | None:
+    """Return the card of a metric, in this version, on this very table."""
+    card = cards.get((task, table, metric.name))
+    return card if card is not None and card.version == metric.version else None
+
+
+def diagnostic(cards: Cards, metric: Metric, task: str, table: str) -> str | None:
+    """Return why a metric has neither ranks nor margins in a table, or None.
+
+    The table's own card decides, where there is one for this version of the metric; without one, a card that fails
+    anywhere else does: nobody has shown that the metric can be trusted here.
+    """
+    own = own_card(cards, metric, task, table)
+    found = [own] if own else [card for card in cards.values() if (card.metric, card.version) == _id(metric)]
+    failing = sorted((card for card in found if card.verdict == "diagnostic"), key=lambda card: (card.task, card.table))
+    if not failing:
+        return None
+    checks = ", ".join(failing[0].failed) or "a check"
+    tasks = ", ".join(dict.fromkeys(card.task for card in failing))
+    where = "in this table" if own else f"on {tasks}, and it is not audited in this table"
+    return f"its reliability card fails {checks} {where}"
+
+
+def _id(metric: Metric) -> tuple[str, int]:
+    return metric.name, metric.version
 
 
 def _cards(folder: Path) -> Iterator[ReliabilityCard]:
