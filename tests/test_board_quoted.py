@@ -14,14 +14,13 @@ from board_records import Case, save
 
 from harness.board import load_board
 from harness.board import quoted as quoted_rows
-from harness.board.diagnostic import diagnostic
 from harness.board.quoted import FOLDER, references
 from harness.board.text import csv_text, json_text, markdown
 from harness.content import PACKAGE
 from harness.errors import UserError
 from harness.metrics.contract import all_metrics, get_metric
 from harness.specs.reading import read_yaml
-from harness.specs.reliability import CardProvenance, Check, ReliabilityCard, card_path
+from harness.specs.reliability import CardProvenance, Check, ReliabilityCard, card_path, diagnostic
 from harness.store.files import write_text
 
 PROVENANCE = CardProvenance(command="x", version="0", commit=None, dirty=None, finished="2026-11-20T12:00:00+00:00")
@@ -39,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 def card(metric: str, task: str, verdict: str = "diagnostic", version: int = 1) -> ReliabilityCard:
     passed = verdict == "reliable"
     return ReliabilityCard(
-        metric=metric, version=version, task=task, table="t", verdict=verdict,  # type: ignore[arg-type]
+        metric=metric, version=version, task=task, table=Case().table, verdict=verdict,  # type: ignore[arg-type]
         checks={"seeds": Check(value=0.1, passed=True), "order": Check(value=0.2, passed=passed)},
         detectable={}, provenance=PROVENANCE,
     )  # fmt: skip
@@ -115,7 +114,7 @@ def test_a_metric_whose_card_fails_here_has_neither_rank_nor_margin(folder: Path
 def test_a_diagnostic_metric_is_said_to_be_one_in_every_file(folder: Path) -> None:
     put(folder, card("fvu", "gsm_symbolic"))
     board = load_board(folder)
-    assert "- fvu is diagnostic only: its reliability card fails order on this task." in markdown(board)
+    assert "- fvu is diagnostic only: its reliability card fails order in this table." in markdown(board)
     lines = [line for line in csv.DictReader(io.StringIO(csv_text(board))) if line["role"] == "method"]
     assert {line["metric"] for line in lines if line["diagnostic"]} == {"fvu"}
     columns = json.loads(json_text(board))["tables"][0]["columns"]
@@ -126,12 +125,12 @@ def test_the_card_of_the_task_decides_and_elsewhere_a_failure_does() -> None:
     fvu = all_metrics()["fvu"]
 
     def said(*cards: ReliabilityCard) -> str | None:
-        return diagnostic({(one.task, one.metric): one for one in cards}, fvu, "here")
+        return diagnostic({(one.task, one.table, one.metric): one for one in cards}, fvu, "here", Case().table)
 
     assert said() is None
     assert said(card("fvu", "here", "reliable"), card("fvu", "there")) is None
     assert said(card("fvu", "there", "reliable")) is None
-    assert "on there, and is not audited on this task" in str(said(card("fvu", "there")))
+    assert "on there, and it is not audited in this table" in str(said(card("fvu", "there")))
     assert said(card("fvu", "here", version=fvu.version + 1)) is None
     assert said(card("l0", "here")) is None
 

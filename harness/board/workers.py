@@ -22,13 +22,13 @@ from harness.board.packing import packed
 from harness.board.tabulate import tabulate
 from harness.content import PACKAGE, import_file
 from harness.metrics.contract import Metric, all_metrics
+from harness.specs.reliability import Cards, cards_of
 
 WORKERS = 2
 # Below so many records a worker takes longer to start than it saves.
 FEWEST = 1000
 
 Jobs = Sequence[Sequence[str]]
-from harness.specs.reliability import Cards, cards_of
 
 
 def packed_tables(folder: Path, jobs: Jobs, metrics: Mapping[str, Metric], cards: Cards) -> Iterator[str]:
