@@ -19,6 +19,8 @@ from harness.metrics.contract import Array, get_metric
 from harness.specs.reliability import CardProvenance, Check, ReliabilityCard, card_path
 from harness.stats.paired import difference
 
+pytestmark = pytest.mark.usefixtures("no_cards")
+
 LOOSE = replace(GOOD, l0=71.0)
 
 
