@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/demo
 JOBS ?= 2
 
-.PHONY: install demo board test check bench clean
+.PHONY: install demo board test check gate baseline bench bench-save bench-compare clean
 
 install: $(VENV)/installed
 
@@ -34,11 +34,45 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/harness validate
 
+# Small cells that stand for the rest: $(1) is the run folder, made anew.
+define measure
+rm -rf $(1)
+$(BIN)/harness eval --method topk,batchtopk --task gsm_symbolic --model tiny-random --limit 60 --seeds 0,1,2 \
+    --derived-seeds 0 --set budget.train_tokens=6000 --set budget.latents=128 --set budget.l0=16 \
+    --set "metrics=[fvu, l0, dead_frac, kl_splice, agree1]" --output-path $(1)
+$(BIN)/harness eval --method topk,batchtopk --task world_small --seeds 0,1,2 \
+    --derived-seeds 0 --set budget.train_tokens=16384 --set budget.passes=6 --set budget.val_tokens=2048 \
+    --set budget.test_tokens=2048 --set "metrics=[mcc_over_g, firing_f1, fvu, l0, dead_frac]" --output-path $(1)
+endef
+
+# Measures the cells of the committed baseline again, and says whether anything got worse by more than noise.
+gate: install
+	$(call measure,runs/gate)
+	$(BIN)/harness gate runs/gate --baseline leaderboard/baseline --tolerances leaderboard/baseline/tolerances.yaml
+
+# Takes what the present code gives as the new baseline: where numbers are meant to move.
+baseline: install
+	$(call measure,runs/baseline)
+	rm -rf leaderboard/baseline/results
+	cp -R runs/baseline/results leaderboard/baseline/results
+
 bench: install
 	$(BIN)/python benchmarks/bench_start.py
 	$(BIN)/python benchmarks/bench_read.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_reasonscore.py
+	$(BIN)/python benchmarks/bench_board.py
+
+# Speed against an earlier state of this machine: bench-save there, bench-compare here. Fails where a least time rose by
+# 30 %: means follow whatever else the machine does.
+SPEED := $(BIN)/python -m pytest benchmarks/test_speed.py -p no:xdist -q --benchmark-storage=file://.benchmarks
+
+bench-save: install
+	$(SPEED) --benchmark-save=before
+
+bench-compare: install
+	@test -d .benchmarks || { echo "no saved run to compare with: make bench-save first"; exit 2; }
+	$(SPEED) --benchmark-compare --benchmark-compare-fail=min:30%
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -64,3 +64,10 @@ def visit(browser: Any, **options: Any) -> Visit:
     found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
     found.page.on("dialog", lambda dialog: (found.complaints.append(dialog.message), dialog.dismiss()))
     return found
+
+
+def audit(page: Any) -> list[tuple[str, list[str]]]:
+    """Return what axe finds wrong with a page, as (rule, elements); everything it knows counts, minor findings too."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page).response["violations"]
+    return [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found]

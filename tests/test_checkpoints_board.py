@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import call
+from markup import read
 from running import PLUGINS, record_of, run, values
 from safetensors.torch import load_file, save_file
 
@@ -46,7 +47,7 @@ def test_checkpoints_of_three_libraries_share_a_board_with_ours(tmp_path: Path) 
         "the sparsify files do not say on which model the dictionary was trained",
     )
     board = load_board(tmp_path)
-    page = write_pages(board, tmp_path)[0].read_text()
+    page = read(write_pages(board, tmp_path)[0].read_text()).text
     assert all(f"path:{case}" in page for case in BOARD)
     assert ":" not in "".join(path.name for path in (tmp_path / "results" / "toy_task").iterdir())
     again = run(methods, "toy_task", tmp_path, set=sets)

@@ -18,7 +18,7 @@ def test_two_metrics_of_one_name_are_refused() -> None:
 
     all_metrics()
     with pytest.raises(ValueError, match=r"defined twice: in .*reconstruction and .*contract"):
-        metric(unit="1", direction="up", needs=(), tracks=(), source="x", null="x")(fvu)  # type: ignore[arg-type]
+        metric(unit="1", direction="up", formula="x", needs=(), tracks=(), source="x", null="x")(fvu)  # type: ignore[arg-type]
 
 
 def test_sign_of_directions() -> None:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness.metrics.contract import Metric, Parts, ratio
-from harness.stats.crossed import crossed_se, crossed_t, difference_se, pseudo_values
+from harness.stats.crossed import crossed_se, crossed_t, difference_se, difference_ses, pseudo_values
 from harness.stats.estimate import Plan
 from harness.stats.seeds import seeds_t, seeds_welch, welch
 from harness.stats.summary import metric_pseudo_values, summarise
@@ -21,7 +21,8 @@ def mean_metric(direction: str = "up", interval: str = "clusters") -> Metric:
         return ratio(w @ parts["total"], w @ parts["n"], "no tokens")
 
     return Metric(
-        "mean", "1", direction, 1, "x", interval, "x", ("total", "n"), ("t",), direction != "target", "A mean.", value  # type: ignore[arg-type]
+        "mean", "1", direction, 1, "x", interval, "x", ("total", "n"), ("t",), direction != "target", "A mean.",
+        "mean = total / n", value  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -103,6 +104,16 @@ def test_difference_of_unequal_numbers_of_seeds_covers() -> None:
     shift = np.abs(a.mean((1, 2)) - b.mean((1, 2)))
     covered = np.mean(shift <= stats.t.isf(0.025, se_df[:, 1]) * se_df[:, 0])
     assert 0.92 < covered < 0.98
+
+
+@pytest.mark.parametrize("sd", [(0.0, 1.0, 1.0), (0.3, 1.0, 0.3), (1.0, 0.0, 0.3), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)])
+def test_many_pairs_at_once_agree_with_one_pair_at_a_time(sd: tuple[float, float, float]) -> None:
+    rng = np.random.default_rng(2)
+    sides = [table(rng, (seeds, 17), sd, 1)[0] for seeds in (1, 1, 3, 5, 3, 2)]
+    first, second = np.triu_indices(len(sides), 1)
+    found = np.stack(difference_ses(sides, first, second), axis=1)
+    expected = [difference_se(sides[i], sides[j]) for i, j in zip(first, second, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
 def test_difference_to_one_seed_takes_it_as_fixed() -> None:

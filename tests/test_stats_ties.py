@@ -10,7 +10,7 @@ from test_stats_crossed import table
 
 from harness.stats.multiplicity import holm
 from harness.stats.resample import cluster_weights
-from harness.stats.ties import grouped, max_t, tie_groups, welch_holm
+from harness.stats.ties import FEWER, PAIRS, RESAMPLES, grouped, max_t, tie_groups, welch_holm
 
 Array = NDArray[np.float64]
 
@@ -51,6 +51,20 @@ def test_few_clusters_cannot_prove_more_than_their_signs(clusters: int) -> None:
     constant = max_t([np.ones((1, clusters)), np.zeros((1, clusters))])[0, 1]
     assert constant == 2.0 ** (1 - clusters)
     assert max_t([difference, np.zeros((1, clusters))])[0, 1] >= constant
+
+
+def test_large_tables_take_fewer_resamples_and_rank_alike() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(1, 60))
+    pseudo = {f"m{k:02d}": 0.12 * k + shared + rng.normal(0, 1, (1, 60)) for k in range(22)}
+    assert len(pseudo) * (len(pseudo) - 1) // 2 > PAIRS
+    fewer = max_t(list(pseudo.values()))
+    more = max_t(list(pseudo.values()), resamples=RESAMPLES)
+    assert fewer.min() == 1 / (FEWER + 1)
+    # Four standard errors of a share of .5 among so many resamples.
+    assert np.abs(fewer - more).max() < 4 * np.sqrt(0.25 / FEWER)
+    agreed = (fewer < 0.05) == (more < 0.05)
+    assert agreed[np.abs(more - 0.05) > 0.02].all()
 
 
 def test_a_smaller_difference_never_has_a_smaller_p_value() -> None:

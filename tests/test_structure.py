@@ -41,6 +41,8 @@ def test_the_engine_names_no_method_and_no_task() -> None:
     [
         "board.pages",
         "board.table",
+        "comparison.page",
+        "comparison.planning",
         "run.plan",
         "cli.listing",
         "lm.facts",

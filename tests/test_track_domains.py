@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.board.pages import html
+from harness.board import write_pages
 from harness.board.table import load_board
 from harness.data.rows import load_corpus
 from harness.errors import UserError
@@ -145,7 +145,7 @@ def test_classes_are_counted_and_small_ones_left_out(outcome: Outcome) -> None:
     assert (sum(d.label == "rare" for d in test) > 0) == any("rare" in text for text in found.warnings)
 
 
-def test_the_page_shows_where_the_documents_lie(outcome: Outcome, include: Path) -> None:
+def test_the_page_shows_where_the_documents_lie(outcome: Outcome, include: Path, tmp_path: Path) -> None:
     board = load_board(include / "out")
     (table,) = board.tables
     rows = {row.name: row for row in table.rows}
@@ -155,7 +155,9 @@ def test_the_page_shows_where_the_documents_lie(outcome: Outcome, include: Path)
     assert [*zip(own.x, own.y, strict=True)] == [tuple(row) for row in stored.parts()["doc_map"].tolist()]
     classes = sorted(WORDS)
     assert list(own.label) == [classes[int(i)] for i in stored.parts()["doc_label"]]
-    page = html(board)
+    write_pages(board, tmp_path, include / "out")
+    (path,) = (tmp_path / "tasks").iterdir()
+    page = path.read_text()
     for name in ("topk", "mean_subtracted", "identity"):
         assert f"documents as coded by {name}" in page
     assert "documents as coded by mean_only" not in page

@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from harness.api import Answers, ErrorProbe, Features, Setting
 from harness.registry import build_method
 from harness.specs.library import Library
-from harness.tracks.folds import Judged, block_parts, control_labels, fold_parts, joined_parts, judged, leak_parts
+from harness.tracks.folds import Judged, control_labels, fold_parts, joined_parts, judged, leak_parts
 from harness.training.logistic import OUTER
 
 LIBRARY = Library()
@@ -149,21 +149,6 @@ def test_a_probe_adds_to_confidence_exactly_what_it_knows_more() -> None:
     }
     assert gain["blind"] > 0.2
     assert abs(gain["knows"]) < 0.02
-
-
-def test_the_block_with_the_signal_is_the_one_that_tells() -> None:
-    made = case(signal=2.5, answers=300, features=8)
-    blocks = [block_parts(probe("raw_lr"), made.features, made.items, fold, 2) for fold in range(OUTER)]
-    y_n = np.concatenate([made.items.y_n[made.items.fold_n == fold] for fold in range(OUTER)])
-    p_nB = np.concatenate([parts["block_p"] for parts in blocks])
-    assert roc_auc_score(y_n, p_nB[:, 0]) > 0.9
-    assert roc_auc_score(y_n, p_nB[:, 1]) < 0.7
-
-
-def test_a_probe_without_blocks_has_no_table_of_blocks() -> None:
-    made = case(0.0)
-    plain = Features(made.features.value_nF, np.full(20, -1, dtype=np.int64))
-    assert block_parts(probe("raw_lr"), plain, made.items, 0, 2) == {}
 
 
 class Wrong(ErrorProbe):

@@ -41,6 +41,16 @@ class Axis:
         inside = [tick for tick in fine if self.low <= tick <= self.high]
         return inside if len(inside) <= 8 else [tick for tick in inside if f"{tick:e}".startswith("1")]
 
+    def ticks(self) -> list[float]:
+        """Return the values to write along the axis: decades of a logarithmic one, else four to eight round steps."""
+        if self.log:
+            return self.decades()
+        rough = (self.high - self.low) / 5
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.8)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [float(f"{i * step:.10g}") for i in range(first, last + 1)]
+
 
 def wide(values: Sequence[float]) -> bool:
     """Say whether values need a logarithmic axis; those that cannot be on one are then named under the plot."""

@@ -5,39 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import altair as alt
-import vl_convert
+from markupsafe import Markup
 
-from harness.board import formats
+from harness.board import drawing, formats
 from harness.board.axes import Axis, axis_of, wide
 from harness.board.rows import Column, Row, Table
-from harness.board.svg import safe_svg
 
 WIDTH, HEIGHT = 320, 250
-# Pixels between the lines of two labels.
+# Where the plot begins inside its picture, and what stands below it for the axis.
+LEFT, TOP, BELOW = 58, 8, 42
+# Pixels between the lines of two labels, and so the most labels there is room for.
 LEADING = 13
+MOST = HEIGHT // LEADING
+# Letters of a label, and the pixels of one at the label's size, generously: fonts differ between readers.
+LETTERS, LETTER = 22, 6.1
 # Rows whose L0 is further than this factor from every method's are named beside the plot instead of squeezing it.
 NEAR = 2.0
-# Colours that the page's style sheet finds and replaces where the reader prefers a dark page.
-INK, MUTED, GRID, LEADER, ACCENT = "#1c2430", "#566070", "#dde2e8", "#b9c1cc", "#1b5fa7"
-# Shape, stroke, fill, and the letter that looks like it in the text under the plot.
+# Shape, and the letter that looks like it in the text under the plot.
 KINDS = {
-    "method": ("circle", ACCENT, ACCENT, "●"),
-    "unranked method": ("circle", ACCENT, "transparent", "○"),
-    "ceiling": ("triangle-up", MUTED, "transparent", "△"),
-    "floor": ("square", MUTED, "transparent", "□"),
-    "derived": ("diamond", MUTED, "transparent", "◇"),
+    "method": ("circle", "●"),
+    "unranked method": ("circle", "○"),
+    "ceiling": ("triangle", "△"),
+    "floor": ("square", "□"),
+    "derived": ("diamond", "◇"),
 }
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawn plot, its marks as (letter, meaning), and the rows its axes have no place for."""
+    """A drawn plot.
+
+    Attributes:
+        marks: what its marks mean, as (letter, meaning).
+        undrawn: the rows its axes have no place for.
+        unnamed: how many rows are drawn without their label beside them, for want of room.
+        left_out: how many derived controls are not drawn, for want of room.
+    """
 
     metric: str
-    svg: str
+    svg: Markup
     marks: tuple[tuple[str, str], ...]
     undrawn: tuple[str, ...]
+    unnamed: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -63,16 +73,45 @@ def plot(table: Table, metric: str, key: str) -> Plot | None:
     columns = {column.name: column for column in table.columns}
     if "l0" not in columns or metric not in columns:
         return None
-    points = [point for row in table.rows if (point := _point(row, metric))]
+    points = [point for row in _rows(table) if (point := _point(row, metric))]
     if len(points) < 2:
         return None
     shown, axes = _drawable(points)
     if len(shown) < 2:
         return None
-    drawn = vl_convert.vegalite_to_svg(_spec(shown, axes, columns[metric]))
-    svg = safe_svg(drawn, key, f"{metric} against L0", _description(shown, metric))
-    marks = tuple((mark, kind) for kind, (*_, mark) in KINDS.items() if any(p.kind == kind for p in shown))
-    return Plot(metric, svg, marks, tuple(_told(p, metric) for p in points if p not in shown))
+    front = pareto(shown, columns[metric])
+    named = _named(shown, front)
+    svg = drawing.picture(
+        _size(named), key, f"{metric} against L0", _description(shown, front, metric),
+        _elements(shown, named, front, axes, columns[metric]),
+    )  # fmt: skip
+    marks = tuple((mark, kind) for kind, (_, mark) in KINDS.items() if any(p.kind == kind for p in shown))
+    undrawn = tuple(_told(p, metric) for p in points if p not in shown)
+    return Plot(metric, svg, marks, undrawn, len(shown) - len(named), len(table.rows) - len(_rows(table)))
+
+
+def pareto(points: Sequence[Point], column: Column) -> list[Point]:
+    """Return the methods that no other method beats with as few active latents, from the sparsest on."""
+    if column.direction == "target":
+        return []
+    sign = 1 if column.direction == "up" else -1
+    front: list[Point] = []
+    for point in sorted((p for p in points if "method" in p.kind), key=lambda p: (p.x, -sign * p.y, p.label)):
+        if not front or sign * point.y > sign * front[-1].y:
+            front.append(point)
+    return front
+
+
+def _named(points: Sequence[Point], front: Sequence[Point]) -> list[Point]:
+    """Return the points that get a label: all, or as many as there is room for, the front before the others."""
+    order = list(KINDS)
+    wanted = sorted(points, key=lambda p: (p not in front, order.index(p.kind), p.label))
+    return wanted[:MOST]
+
+
+def _rows(table: Table) -> list[Row]:
+    """Return the rows to draw: controls derived from methods only where there is room to name all of them."""
+    return [row for row in table.rows if row.role != "derived" or len(table.rows) <= MOST]
 
 
 def _drawable(points: Sequence[Point]) -> tuple[list[Point], tuple[Axis, Axis]]:
@@ -99,8 +138,12 @@ def _point(row: Row, metric: str) -> Point | None:
     return Point(row.label, kind, x.value, y.value, x_ends, y_ends)
 
 
-def _description(points: Sequence[Point], metric: str) -> str:
-    return "; ".join(f"{p.kind} {_told(p, metric)}" for p in points)
+def _description(points: Sequence[Point], front: Sequence[Point], metric: str) -> str:
+    best = ", ".join(p.label for p in front)
+    told = f"Not beaten at their sparsity: {best}. " if front else ""
+    if len(points) <= MOST:
+        return told + "; ".join(f"{p.kind} {_told(p, metric)}" for p in points)
+    return f"{told}{len(points)} rows are drawn; the table above holds their numbers."
 
 
 def _told(point: Point, metric: str) -> str:
@@ -121,59 +164,58 @@ def heights(points: Sequence[Point], axis: Axis) -> dict[str, float]:
     return {point.label: axis.value(place) for point, place in zip(order, places, strict=True)}
 
 
-def _spec(points: Sequence[Point], axes: tuple[Axis, Axis], column: Column) -> str:
-    """Return the plot in Vega-Lite's JSON."""
-    tags = heights(points, axes[1])
-    x_axis, y_axis = axes
-    values = [
-        {
-            "label": p.label, "kind": p.kind, "x": p.x, "y": p.y, "tag": tags[p.label],
-            "x_lo": x_axis.clip(p.x_ends[0]), "x_hi": x_axis.clip(p.x_ends[1]),
-            "y_lo": y_axis.clip(p.y_ends[0]), "y_hi": y_axis.clip(p.y_ends[1]),
-        }
-        for p in points
-    ]  # fmt: skip
+def _size(named: Sequence[Point]) -> tuple[float, float]:
+    longest = max(len(_short(p.label)) for p in named)
+    return LEFT + WIDTH + 20 + LETTER * longest, TOP + HEIGHT + BELOW
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LETTERS else f"{label[: LETTERS - 1]}…"
+
+
+def _elements(
+    points: Sequence[Point], named: Sequence[Point], front: Sequence[Point], axes: tuple[Axis, Axis], column: Column
+) -> list[str]:
+    """Return everything inside the picture, from the back to the front."""
+    x, y = axes
+    at = {p.label: (LEFT + x.place(p.x), TOP + HEIGHT - y.place(p.y)) for p in points}
+    found = [*_frame(x, y, column), drawing.path("whisker", "".join(_whiskers(p, at[p.label], axes) for p in points))]
+    if len(front) > 1:
+        steps = "".join(f"H{drawing.number(at[p.label][0])}V{drawing.number(at[p.label][1])}" for p in front[1:])
+        found.append(drawing.path("front", f"M{' '.join(map(drawing.number, at[front[0].label]))}{steps}"))
+    tags, edge = heights(named, y), LEFT + WIDTH + 10
+    leaders = []
+    for p in named:
+        tag = TOP + HEIGHT - y.place(tags[p.label])
+        leaders.append(f"M{' '.join(map(drawing.number, at[p.label]))}L{edge} {drawing.number(tag)}")
+        found.append(drawing.words("label", (edge + 4, tag + 4), _short(p.label)))
+    found.insert(0, drawing.path("leader", "".join(leaders)))
+    marks = [drawing.mark(p.kind.split()[0], KINDS[p.kind][0], at[p.label], _told(p, column.name)) for p in points]
+    return found + marks
+
+
+def _whiskers(point: Point, at: tuple[float, float], axes: tuple[Axis, Axis]) -> str:
+    """Return the two intervals of a point as lines, cut at the ends of the axes."""
+    x, y = axes
+    left, right = (drawing.number(LEFT + x.place(x.clip(end))) for end in point.x_ends)
+    low, high = (drawing.number(TOP + HEIGHT - y.place(y.clip(end))) for end in point.y_ends)
+    across = f"M{left} {drawing.number(at[1])}H{right}" if left != right else ""
+    return across + (f"M{drawing.number(at[0])} {low}V{high}" if low != high else "")
+
+
+def _frame(x: Axis, y: Axis, column: Column) -> list[str]:
+    """Return grid, axes, ticks and titles."""
+    bottom, right = TOP + HEIGHT, LEFT + WIDTH
+    rows = [(bottom - y.place(tick), tick) for tick in y.ticks()]
+    stops = [(LEFT + x.place(tick), tick) for tick in x.ticks()]
+    grid = "".join(f"M{LEFT} {drawing.number(place)}H{right}" for place, _ in rows)
+    notches = "".join(f"M{drawing.number(place)} {bottom}v4" for place, _ in stops)
     unit = "" if column.unit == "1" else f" ({column.unit})"
-    title = f"{column.name}{unit}, {formats.better(column)}"
-    x = alt.X("x:Q", scale=_scale(x_axis), axis=_guide(x_axis, "L0 (active latents per token)", False))
-    y = alt.Y("y:Q", scale=_scale(y_axis), axis=_guide(y_axis, title, True))
-    base = alt.Chart(alt.Data(values=values)).encode(x=x, y=y)
-    edge = alt.value(WIDTH + 10)
-    layers = alt.layer(
-        base.mark_rule(stroke=LEADER, strokeWidth=0.75).encode(x2=edge, y2="tag:Q"),
-        base.mark_rule(stroke=MUTED, strokeWidth=1).encode(y="y_lo:Q", y2="y_hi:Q"),
-        base.mark_rule(stroke=MUTED, strokeWidth=1).encode(x="x_lo:Q", x2="x_hi:Q"),
-        _marks(base),
-        base.mark_text(align="left", dx=4, fontSize=11, fill=INK).encode(x=edge, y="tag:Q", text="label:N"),
-    )
-    # Fonts differ between where labels are measured and where they are read.
-    spare = 2 * max(len(p.label) for p in points)
-    padding = {"left": 6, "right": 6 + spare, "top": 6, "bottom": 6}
-    chart = layers.properties(width=WIDTH, height=HEIGHT, background="transparent", padding=padding)
-    text: str = chart.configure(aria=False, font="sans-serif").configure_view(stroke=GRID).to_json()
-    return text
-
-
-def _marks(base: alt.Chart) -> alt.Chart:
-    names = list(KINDS)
-
-    def scale(index: int) -> alt.Scale:
-        return alt.Scale(domain=names, range=[kind[index] for kind in KINDS.values()])
-
-    return base.mark_point(size=60, strokeWidth=1.5, opacity=1).encode(
-        shape=alt.Shape("kind:N", scale=scale(0), legend=None),
-        stroke=alt.Stroke("kind:N", scale=scale(1), legend=None),
-        fill=alt.Fill("kind:N", scale=scale(2), legend=None),
-    )
-
-
-def _scale(axis: Axis) -> alt.Scale:
-    return alt.Scale(type="log" if axis.log else "linear", domain=[axis.low, axis.high], nice=False, zero=False)
-
-
-def _guide(axis: Axis, title: str, grid: bool) -> alt.Axis:
-    ticks = {"values": axis.decades()} if axis.log else {"tickCount": 5}
-    return alt.Axis(
-        title=title, format=".4~g", grid=grid, gridColor=GRID, domainColor=MUTED, tickColor=MUTED,
-        labelColor=MUTED, titleColor=INK, titleFontWeight="normal", titleFontSize=11, labelFontSize=11, **ticks,
-    )  # fmt: skip
+    return [
+        drawing.path("grid", grid),
+        drawing.path("axis", f"M{LEFT} {TOP}V{bottom}H{right}{notches}"),
+        *(drawing.words("tick y", (LEFT - 6, place + 4), f"{tick:.4g}") for place, tick in rows),
+        *(drawing.words("tick", (place, bottom + 16), f"{tick:.4g}") for place, tick in stops),
+        drawing.words("title", (LEFT + WIDTH / 2, bottom + 34), "L0 (active latents per token)"),
+        drawing.words("title", (12, TOP + HEIGHT / 2), f"{column.name}{unit}, {formats.better(column)}", turned=True),
+    ]

@@ -68,7 +68,12 @@ def _model(record: Record) -> str:
 
 def _site(record: Record) -> str:
     model = record.model
-    return f"{model.at} of block {model.layer} (hidden state {model.hidden_state})" if model else ""
+    if model is None:
+        return ""
+    blocks, states = (
+        str(one) if isinstance(one, int) else ", ".join(map(str, one)) for one in (model.layer, model.hidden_state)
+    )
+    return f"{model.at} of block {blocks} (hidden state {states})"
 
 
 def _source(data: DataPart) -> str:
@@ -107,20 +112,28 @@ def _package(record: Record) -> str:
     return f"version {run.version}{commit}{' with local changes' if run.dirty else ''}"
 
 
-def differences(own: Record, same_task: Sequence[Record]) -> tuple[tuple[str, str], ...]:
-    """Return what sets ``own`` apart from the other tables of its task, as (label, text)."""
+def differences(
+    own: Mapping[str, str], same_task: Sequence[Mapping[str, str]], table: str
+) -> tuple[tuple[str, str], ...]:
+    """Return what sets a table apart from the others of its task, as (label, text).
+
+    Args:
+        own: its ``traits``.
+        same_task: those of every table of the task, its own among them.
+        table: hash of its resolved task, told where nothing else differs.
+    """
     if len(same_task) < 2:
         return ()
-    traits = [_traits(record) for record in same_task]
-    mine = _traits(own)
-    labels = dict.fromkeys(label for other in traits for label in other)
-    found = [(label, mine.get(label, "not set")) for label in labels if len({other.get(label) for other in traits}) > 1]
-    return tuple(found) or (("resolved task", own.task.table[:8]),)
+    labels = dict.fromkeys(label for other in same_task for label in other)
+    found = [
+        (label, own.get(label, "not set")) for label in labels if len({other.get(label) for other in same_task}) > 1
+    ]
+    return tuple(found) or (("resolved task", table[:8]),)
 
 
-def _traits(record: Record) -> dict[str, str]:
+def traits(record: Record) -> dict[str, str]:
     """Return everything that may set two tables apart, most telling first."""
-    traits = {
+    found = {
         "model": _model(record),
         "model files": record.model.fingerprint[:8] if record.model else "",
         "site": _site(record),
@@ -131,7 +144,7 @@ def _traits(record: Record) -> dict[str, str]:
     # Names, bars, seeds and the choice of metrics and controls do not decide which table a record belongs to.
     ignored = ("title", "metrics", "bars", "controls", "seeds", "model", "site", "version", "layer", "at")
     spec = {key: value for key, value in record.task.spec.items() if key not in ignored}
-    return traits | dict(_flat("", spec))
+    return found | dict(_flat("", spec))
 
 
 def _flat(prefix: str, value: Any) -> Iterable[tuple[str, str]]:

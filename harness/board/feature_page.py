@@ -68,7 +68,7 @@ def write_feature_page(file: FeatureFile, path: Path, data_name: str, details: i
 def feature_html(file: FeatureFile, data_name: str, details: int = DETAILS) -> str:
     """Return the page. Everything is inside it, and its policy forbids loading anything else."""
     chosen = of_interest(file.layers, details)
-    assets = inline("board.css", "features.css", script="features.js")
+    assets = inline(("board.css", "features.css"), ("features.js",))
     return environment().get_template("features.html.j2").render(
         file=file,
         views=[_layer(layer, file.tokens) for layer in file.layers],

@@ -113,6 +113,16 @@ def megabytes(value: float | None) -> str:
     return f"{value:.0f} MB" if value < 1000 else f"{value / 1024:.1f} GB"
 
 
+def amount(value: float | None) -> str:
+    """Write a count in thousands or millions."""
+    if value is None:
+        return DASH
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{significant(value / size)} {letter}"
+    return f"{value:.0f}"
+
+
 def date(text: str | None) -> str:
     """Write a time in words; one that is not a time as it is."""
     try:

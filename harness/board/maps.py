@@ -1,19 +1,21 @@
-"""The documents of a table on two axes, one picture for each method, coloured by class; drawn at build time."""
+"""The documents of a table on two axes, one picture for each method, marked by class; drawn at build time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import altair as alt
-import numpy as np
-import vl_convert
+from markupsafe import Markup
 
-from harness.board.chart import GRID, INK, MUTED
+from harness.board import drawing
 from harness.board.rows import DocumentMap, Row, Table
-from harness.board.svg import safe_svg
 
-SIZE = 240
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
+SIZE, MARGIN, LEGEND = 240, 24, 18
+SHAPES = ("circle", "square", "triangle", "diamond", "cross")
+# The style sheet has so many colours; with the shapes beside them fifty classes differ.
+COLOURS = 10
+# Maps beside each other on the page of a table; every row has its own on its page.
+MOST = 12
+_LETTER = 6.6
 
 
 @dataclass(frozen=True)
@@ -21,54 +23,44 @@ class Picture:
     """A drawn map of one row."""
 
     label: str
-    svg: str
+    svg: Markup
 
 
 def pictures(table: Table, key: str) -> tuple[Picture, ...]:
-    """Draw the map of every method and ceiling of a table; ``key`` begins every id in the SVG."""
+    """Draw the maps of the first methods and ceilings of a table; ``key`` begins every id in the SVG."""
     rows = [row for row in table.rows if row.map and row.role in (None, "ceiling")]
-    return tuple(_picture(row, row.map, f"{key}-map-{i}") for i, row in enumerate(rows) if row.map)
+    return tuple(picture(row, row.map, f"{key}-{i}") for i, row in enumerate(rows[:MOST]) if row.map)
 
 
-def _picture(row: Row, found: DocumentMap, key: str) -> Picture:
-    drawn = vl_convert.vegalite_to_svg(_spec(found))
-    counts = {name: found.label.count(name) for name in sorted(set(found.label))}
-    told = ", ".join(f"{count} of {name}" for name, count in counts.items())
-    return Picture(row.label, safe_svg(drawn, key, f"documents as coded by {row.label}", f"{told}"))
-
-
-def _spec(found: DocumentMap) -> str:
-    """Return the picture in Vega-Lite's JSON."""
+def picture(row: Row, found: DocumentMap, key: str) -> Picture:
+    """Draw the map of one row."""
     classes = sorted(set(found.label))
-    values = [
-        {"x": round(x, 4), "y": round(y, 4), "class": name}
-        for x, y, name in zip(found.x, found.y, found.label, strict=True)
+    told = ", ".join(f"{found.label.count(name)} of {name}" for name in classes)
+    width = 2 * MARGIN + SIZE + 24 + _LETTER * max(map(len, classes), default=0)
+    height = max(2 * MARGIN + SIZE, MARGIN + LEGEND * len(classes))
+    title = f"documents as coded by {row.label}"
+    return Picture(row.label, drawing.picture((width, height), key, title, told, _elements(found, classes, key)))
+
+
+def _elements(found: DocumentMap, classes: list[str], key: str) -> list[str]:
+    box = f"M{MARGIN} {MARGIN}h{SIZE}v{SIZE}h-{SIZE}z"
+    inside = [
+        drawing.path("axis", box),
+        drawing.words("title", (MARGIN + SIZE / 2, MARGIN + SIZE + 16), "first principal axis"),
+        drawing.words("title", (MARGIN - 8, MARGIN + SIZE / 2), "second principal axis", turned=True),
     ]
-    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(classes))]
-    legend = alt.Legend(title=None, labelColor=INK, labelFontSize=11)
-    chart = (
-        alt.Chart(alt.Data(values=values))
-        .mark_point(size=26, strokeWidth=1.2, fillOpacity=0)
-        .encode(
-            x=alt.X("x:Q", scale=_scale(found.x), axis=_axis("first principal axis")),
-            y=alt.Y("y:Q", scale=_scale(found.y), axis=_axis("second principal axis")),
-            stroke=alt.Stroke("class:N", scale=alt.Scale(domain=classes, scheme="tableau20"), legend=legend),
-            shape=alt.Shape("class:N", scale=alt.Scale(domain=classes, range=shapes), legend=legend),
-        )
-        .properties(width=SIZE, height=SIZE, background="transparent", padding=6)
-    )
-    text: str = chart.configure(aria=False, font="sans-serif").configure_view(stroke=GRID).to_json()
-    return text
+    places = list(zip(_places(found.x), _places(found.y), found.label, strict=True))
+    for i, name in enumerate(classes):
+        style, shape = f"class c{i % COLOURS}", SHAPES[i % len(SHAPES)]
+        spots = [(MARGIN + x, MARGIN + SIZE - y) for x, y, own in places if own == name]
+        line = MARGIN + LEGEND * i + 6
+        inside += drawing.scatter(style, shape, f"{key}-{i}", [*spots, (MARGIN + SIZE + 14, line)])
+        inside.append(drawing.words("label", (MARGIN + SIZE + 24, line + 4), name))
+    return inside
 
 
-def _scale(values: tuple[float, ...]) -> alt.Scale:
-    low, high = float(np.min(values)), float(np.max(values))
+def _places(values: tuple[float, ...]) -> list[float]:
+    """Return pixels from the low end, with some room at both ends."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
     pad = (high - low or 1.0) * 0.05
-    return alt.Scale(domain=[low - pad, high + pad], nice=False, zero=False)
-
-
-def _axis(title: str) -> alt.Axis:
-    return alt.Axis(
-        title=title, grid=False, ticks=False, labels=False, domainColor=MUTED, titleColor=INK,
-        titleFontWeight="normal", titleFontSize=11,
-    )  # fmt: skip
+    return [(value - low + pad) / (high - low + 2 * pad) * SIZE for value in values]

@@ -53,7 +53,7 @@ def of_methods(folder: Path, a: str, b: str) -> Pairs:
 
     Raises ``UserError`` where no table has a method of such a name.
     """
-    tables, problems = _tables(folder)
+    tables, problems = tables_of(folder)
     labels = sorted({entry.label for entries in tables.values() for entry in entries})
     for name in (a, b):
         if name not in labels:
@@ -74,7 +74,7 @@ def of_folders(a: Path, b: Path) -> Pairs:
     A method is the same where name and what it is derived from are; its identity (parameters, code) may have changed,
     which is what a comparison of folders is for. Of several identities in one folder the newest counts.
     """
-    (ours, left), (theirs, right) = _tables(a), _tables(b)
+    (ours, left), (theirs, right) = tables_of(a), tables_of(b)
     pairs, alone = [], []
     for key in sorted({*ours, *theirs}):
         mine, other = _newest(ours.get(key, [])), _newest(theirs.get(key, []))
@@ -91,13 +91,14 @@ def _newest(entries: Sequence[Entry]) -> dict[tuple[str, str], Entry]:
     return {(entry.key[0], entry.key[1]): entry for entry in by_age}
 
 
-def _tables(folder: Path) -> tuple[Tables, tuple[Problem, ...]]:
+def tables_of(folder: Path) -> tuple[Tables, tuple[Problem, ...]]:
+    """Return the pooled entries of every table under ``FOLDER/results``, and the files that could not be used."""
     cells, problems = read_cells(folder)
     by_table: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_table.setdefault((cell.record.task.name, cell.record.task.table), []).append(cell)
-    tables: Tables = {}
+    pooled: Tables = {}
     for key, of_table in sorted(by_table.items()):
-        tables[key], odd, _ = pool(of_table)
+        pooled[key], odd, _ = pool(of_table)
         problems += odd
-    return tables, tuple(problems)
+    return pooled, tuple(problems)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness.board import asked
 from harness.board.read import Cell
@@ -32,12 +34,12 @@ class Entry:
     cells: dict[int, Cell]
     asked: tuple[int, ...]
 
-    @property
+    @cached_property
     def role(self) -> Role | None:
         """The role of its newest record."""
         return self.head.method.role
 
-    @property
+    @cached_property
     def measured(self) -> dict[int, Parts]:
         """Parts by seed, in order, of the cells that did not fail; one seed where nothing varies with it."""
         found = {seed: cell.parts for seed, cell in sorted(self.cells.items()) if cell.ok}
@@ -56,7 +58,7 @@ class Entry:
         if number not in self.cells:
             return Seed(number, "missing", "no record")
         cell = self.cells[number]
-        return Seed(number, cell.record.status, cell.record.reason, cell.record, cell.path)
+        return Seed(number, cell.record.status, cell.record.reason, cell.path)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -72,16 +74,26 @@ class Entry:
 
     @property
     def cost(self) -> Cost:
-        """Mean seconds of fitting and fitted scalars, and the largest peak memory of its own stages."""
+        """What its measured cells took, each figure the mean over seeds; memory the largest peak."""
         records = [cell.record for cell in self.cells.values() if cell.ok]
-        seconds = [r.stages["fit"].seconds for r in records if "fit" in r.stages]
-        peaks = [s.peak_mb for r in records for s in r.stages.values() if s.peak_mb is not None and not s.shared]
-        sizes = [r.fit["parameters"] for r in records if "parameters" in r.fit]
-        return Cost(_mean(seconds), max(peaks, default=None), _mean(sizes))
+        stages = [(name, stage) for record in records for name, stage in record.stages.items()]
+        return Cost(
+            fit_seconds=_mean(stage.seconds for name, stage in stages if name == "fit"),
+            peak_mb=max((s.peak_mb for _, s in stages if s.peak_mb and not s.shared), default=None),
+            parameters=_mean(r.fit["parameters"] for r in records if "parameters" in r.fit),
+            measure_seconds=_mean(stage.seconds for name, stage in stages if name == "measure"),
+            shared_seconds=_mean(
+                sum(s.seconds for name, s in r.stages.items() if s.shared and name != "measure") for r in records
+            ),
+            train_tokens=_mean(r.fit["train_tokens"] for r in records if "train_tokens" in r.fit),
+            test_tokens=_mean(float(cell.parts["n"].sum()) for cell in self.cells.values() if cell.ok),
+        )
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean(values: Iterable[float]) -> float | None:
+    # A record says what it likes of seconds and scalars; what is not a number is none.
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else None
 
 
 def pool(cells: Sequence[Cell]) -> tuple[list[Entry], list[Problem], list[str]]:

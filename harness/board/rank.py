@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.board.pool import Entry
-from harness.metrics.contract import Array, Metric, NotComputableError, get_metric
+from harness.metrics.contract import Array, Metric, NotComputableError
+from harness.metrics.sparsity import l0
 from harness.stats.summary import metric_pseudo_values
 from harness.stats.ties import TieGroups, grouped, tie_groups, welch_holm
 
@@ -40,7 +41,7 @@ def _l0_unmatched(entry: Entry, target: float | None) -> str | None:
     if target is None:
         return "the task sets no L0 to match"
     try:
-        found = float(np.mean([get_metric("l0").value(parts, np.ones(parts["n"].size)) for parts in measured]))
+        found = float(np.mean([l0(parts, np.ones(parts["n"].size)) for parts in measured]))
     except NotComputableError as error:
         return f"its L0 has no value: {error}"
     if abs(found - target) <= L0_BAND * target * (1 + 1e-12):

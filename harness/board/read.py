@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from harness.board.printable import printable, printable_record
 from harness.board.rows import Problem
 from harness.errors import UserError
 from harness.metrics.contract import Metric, NotComputableError, Parts, all_metrics
@@ -38,21 +38,29 @@ class Cell:
 
 def read_cells(folder: Path) -> tuple[list[Cell], list[Problem]]:
     """Read every record under ``FOLDER/results``; what is broken, altered or of an unknown schema becomes a problem."""
+    return read_paths(folder, [path.relative_to(folder).as_posix() for path in find_records(folder)], all_metrics())
+
+
+def read_paths(folder: Path, paths: Iterable[str], metrics: Mapping[str, Metric]) -> tuple[list[Cell], list[Problem]]:
+    """Read the records at some paths under ``folder``, and what is wrong with those that cannot be used."""
     cells, problems = [], []
-    metrics = all_metrics()
-    for path in find_records(folder):
-        name = path.relative_to(folder).as_posix()
+    for name in paths:
         try:
-            cells.append(_read(path, name, metrics))
+            cells.append(_read(folder / name, name, metrics))
         except (BrokenRecordError, UserError) as error:
-            # The page travels; the folder it was built in does not.
-            problems.append(Problem(name, str(error).replace(f"{folder}/", "").replace(name, "the file")))
+            problems.append(problem(folder, name, error))
     return cells, problems
 
 
-def _read(path: Path, name: str, metrics: dict[str, Metric]) -> Cell:
+def problem(folder: Path, name: str, error: Exception) -> Problem:
+    """Say what is wrong with a file. The page travels; the folder it was built in does not."""
+    said = printable(str(error).replace(f"{folder}/", "").replace(name, "the file"))
+    return Problem(printable(name), said)
+
+
+def _read(path: Path, name: str, metrics: Mapping[str, Metric]) -> Cell:
     stored = load_record(path)
-    record = Record.model_validate(printable(stored.record.model_dump()))
+    record = printable_record(stored.record)
     if record.status == "failed":
         return Cell(record, name, {})
     parts = _parts(stored)
@@ -62,31 +70,10 @@ def _read(path: Path, name: str, metrics: dict[str, Metric]) -> Cell:
         raise BrokenRecordError(f"metrics cannot be computed from the parts of {name}: {error}") from error
 
 
-# These turn the direction of whatever text follows them on a page.
-_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def printable(value: Any) -> Any:
-    """Return plain data whose text holds nothing a terminal, an SVG or a page would act on instead of showing it."""
-    if isinstance(value, str):
-        return "".join(letter if _shown(letter) else "\ufffd" for letter in value)
-    if isinstance(value, dict):
-        return {printable(key): printable(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(printable(inner) for inner in value)
-    return value
-
-
-def _shown(letter: str) -> bool:
-    return letter in "\n\t" or (unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _TURNS)
-
-
 def _parts(stored: StoredRecord) -> Parts:
     name = stored.record.parts
     if name is None:
         raise BrokenRecordError(f"{stored.path} says it was measured, but names no parts")
-    if Path(name).name != name:
-        raise BrokenRecordError(f"{stored.path} names parts outside its own folder: {name}")
     try:
         parts = stored.parts()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -96,7 +83,7 @@ def _parts(stored: StoredRecord) -> Parts:
     return parts
 
 
-def _disagreements(record: Record, parts: Parts, metrics: dict[str, Metric]) -> tuple[str, ...]:
+def _disagreements(record: Record, parts: Parts, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
     """Say where the stored numbers are not those the parts give."""
     found = []
     for name, stored in record.metrics.items():

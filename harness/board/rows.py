@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.board.printable import printable_record
 from harness.specs.record import Record
 from harness.specs.strict import Role
+from harness.store.records import load_record
 
 Status = Literal["ok", "failed", "missing"]
 Verdict = Literal["above", "null", "below", "no interval"]
@@ -23,13 +26,28 @@ class Problem:
 
 @dataclass(frozen=True)
 class Seed:
-    """One cell of a row. A missing one was asked for by the task and never recorded."""
+    """One cell of a row. A missing one was asked for by the task and never recorded.
+
+    Attributes:
+        path: of its record, relative to the board's folder; None for a missing one.
+        folder: the board's folder.
+    """
 
     seed: int
     status: Status
     reason: str | None = None
-    record: Record | None = None
     path: str | None = None
+    folder: Path | None = None
+
+    @property
+    def record(self) -> Record | None:
+        """Its record, read anew at every call: a board of ten thousand of them does not keep them in memory.
+
+        Raises ``BrokenRecordError`` where the file was taken away or changed in the meantime.
+        """
+        if self.folder is None or self.path is None:
+            return None
+        return printable_record(load_record(self.folder / self.path).record)
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,12 @@ class Column:
     diagnostic: str | None = None
 
 
+def main_column(columns: Sequence[Column]) -> Column | None:
+    """Return the column rows are ordered by: the first with a better side that is trusted, else the first with one."""
+    sided = [column for column in columns if column.direction != "target"]
+    return next((column for column in sided if column.diagnostic is None), sided[0] if sided else None)
+
+
 @dataclass(frozen=True)
 class Reference:
     """A number quoted from a paper: set apart from rows, never ranked.
@@ -133,11 +157,25 @@ class Reference:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row took: the mean seconds of fitting, the largest peak memory, fitted scalars."""
+    """What a row took, means over its measured cells. What no record says is None.
+
+    Attributes:
+        fit_seconds: of fitting.
+        peak_mb: the largest peak memory of its own stages.
+        parameters: fitted scalars.
+        measure_seconds: of measuring; where the cells of a group are measured together, of all of them.
+        shared_seconds: of what else served every cell of its group, such as the forward pass.
+        train_tokens: tokens it was fitted on.
+        test_tokens: tokens (or items) it was measured on: the sum over clusters.
+    """
 
     fit_seconds: float | None
     peak_mb: float | None
     parameters: float | None
+    measure_seconds: float | None = None
+    shared_seconds: float | None = None
+    train_tokens: float | None = None
+    test_tokens: float | None = None
 
 
 @dataclass(frozen=True)
@@ -188,8 +226,8 @@ class Row:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The records behind the row, failed ones included."""
-        return tuple(seed.record for seed in self.seeds if seed.record is not None)
+        """The records behind the row, failed ones included, read anew at every call."""
+        return tuple(record for seed in self.seeds if (record := seed.record) is not None)
 
 
 @dataclass(frozen=True)
@@ -202,7 +240,7 @@ class Table:
         differs: what sets it apart from the other tables of the same task, as (label, text).
         notes: what a reader should know about the whole table.
         l0: the task's target for active latents per token.
-        digest: changes whenever anything shown does: the records and parts, and the code that reads them.
+        digest: changes whenever anything shown does: a number of the table, or what one of its records says.
         references: quoted rows for the task's track.
         newest: when its newest record was finished (UTC, ISO 8601).
     """
@@ -265,8 +303,9 @@ class BuiltPages:
     markdown: Path
     csv: Path
     json: Path
+    overview: Path
 
     @property
     def paths(self) -> list[Path]:
         """All of them, the page first."""
-        return [self.html, self.markdown, self.csv, self.json]
+        return [self.html, self.markdown, self.csv, self.json, self.overview]

@@ -18,7 +18,7 @@ from harness.cli.talk import print_json, print_table
 @as_json
 def doctor_command(as_json: bool) -> int:
     """Say what this installation has and lacks; exit code 1 where something needed is missing."""
-    checks = [_python(), *_packages(), _compute(), _cache(), _model(), _mirrors(), _content()]
+    checks = [_python(), *_packages(), _compute(), _cache(), _model(), _mirrors(), *_plugins(), _content()]
     if as_json:
         print_json(checks)
     else:
@@ -88,8 +88,25 @@ def _mirrors() -> dict[str, Any]:
     return _entry("mirrors (HARNESS_DATA)", f"{given}: {', '.join(folders) or 'empty'}", bool(folders))
 
 
+def _plugins() -> list[dict[str, Any]]:
+    from harness.errors import UserError
+    from harness.specs.plugins import plugins
+
+    found = []
+    for plugin in plugins():
+        try:
+            found.append(_entry(f"plug-in {plugin.package}", f"{plugin.version}, {plugin.folder()}"))
+        except UserError as error:
+            found.append(_entry(f"plug-in {plugin.package}", str(error), False))
+    return found or [_entry("plug-ins", "none installed", None)]
+
+
 def _content() -> dict[str, Any]:
+    from harness.errors import UserError
     from harness.specs.library import Library
 
-    library = Library()
-    return _entry("content", f"{len(library.names('methods'))} methods, {len(library.names('tasks'))} tasks")
+    try:
+        library = Library()
+        return _entry("content", f"{len(library.names('methods'))} methods, {len(library.names('tasks'))} tasks")
+    except UserError as error:
+        return _entry("content", str(error), False)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from harness.cli.options import as_json, include_path, options_of, run_options
+from harness.cli.options import as_json, include_path, options_of, run_options, store
 from harness.cli.talk import Talk, print_json, print_table
+from harness.store.masking import masked
 
 
 @click.command("eval")
@@ -18,6 +19,7 @@ from harness.cli.talk import Talk, print_json, print_table
 @click.option("--derived-seeds", metavar="INTS", help="Seeds on which derived controls are built; all by default.")
 @click.option("--controls/--no-controls", default=True, help="Whether the task's controls are run.")
 @run_options
+@store
 @click.option("--plan", is_flag=True, help="Print cells, tokens, disk and what is cached; run nothing.")
 @include_path
 @as_json
@@ -36,7 +38,8 @@ def eval_command(method: str, task: str, output_path: str, plan: bool, as_json: 
         print_plan(prepared.groups, prepared.folder, as_json)
         return 0
     with Talk() as talk:
-        outcome = prepared.run(talk, shlex.join(["harness", *sys.argv[1:]]))
+        # What is recorded is read by others; a password in it is nobody's business.
+        outcome = prepared.run(talk, shlex.join(["harness", *map(masked, sys.argv[1:])]))
     _report(output_path, outcome, as_json)
     return 1 if outcome.failed else 0
 

@@ -34,12 +34,30 @@ def list_command(what: str, include_path: tuple[str, ...], as_json: bool) -> int
 
 def _methods(library: Library) -> list[Row]:
     specs = [library.method(name).spec for name in library.names("methods")]
-    return [{"method": s.method, "kind": s.kind, "title": s.title, "source": s.source} for s in specs]
+    return [
+        {
+            "method": s.method,
+            "kind": s.kind,
+            "title": s.title,
+            "source": s.source,
+            "origin": library.origin("methods", s.method),
+        }
+        for s in specs
+    ]
 
 
 def _tasks(library: Library) -> list[Row]:
     specs = [library.task(name) for name in library.names("tasks")]
-    return [{"task": s.task, "track": s.track, "model": s.model, "title": s.title} for s in specs]
+    return [
+        {
+            "task": s.task,
+            "track": s.track,
+            "model": s.model,
+            "title": s.title,
+            "origin": library.origin("tasks", s.task),
+        }
+        for s in specs
+    ]
 
 
 def _tracks(library: Library) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ include_path = click.option(
     help="Folder with your own methods/, tasks/ or metrics/. May be given several times.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
+store = click.option(
+    "--store",
+    envvar="HARNESS_STORE",
+    metavar="URL",
+    help="Database that gets every record as well, postgresql+psycopg://… or sqlite:///… (HARNESS_STORE).",
+)
 
 _RUN = (
     click.option("--seeds", "--seed", metavar="INTS", help="Seeds of the methods; the task's own by default."),
@@ -85,6 +92,23 @@ def settings(words: tuple[str, ...]) -> dict[str, str]:
         if key.strip() in found:
             raise UserError(f"--set: key '{key.strip()}' is given twice")
         found[key.strip()] = value.strip()
+    return found
+
+
+def amounts(words: tuple[str, ...], option: str) -> dict[str, float]:
+    """Return ``("fvu=.01",)`` as numbers by metric; raises ``UserError`` on anything else, or a metric given twice."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            raise UserError(f"{option}: write METRIC=NUMBER, as in {option} fvu=0.01, got '{word}'") from None
+        if not math.isfinite(value):
+            raise UserError(f"{option}: the number must be finite, got '{word}'")
+        if name.strip() in found:
+            raise UserError(f"{option}: metric '{name.strip()}' is given twice")
+        found[name.strip()] = value
     return found
 
 

@@ -33,6 +33,6 @@ def leaderboard_command(
         click.echo(f"{len(copies)} records of {run} published into {folder}", err=True)
     source = folder_of(folder)
     target = output_folder(Path(output_path), "--output-path") if output_path else source
-    for path in write_pages(load_board(source), target):
+    for path in write_pages(load_board(source), target, source):
         click.echo(path)
     return 0

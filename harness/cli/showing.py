@@ -61,4 +61,12 @@ def _metric(library: Library, name: str) -> Any:
         raise unknown("method, task, track or metric", name, every)
     metric = metrics[name]
     card = {key: value for key, value in asdict(metric).items() if key != "value"}
-    return {**card, "definition": (metric.value.__doc__ or "").strip()}
+    return {**card, "definition": (metric.value.__doc__ or "").strip(), "reliability": _reliability(name)}
+
+
+def _reliability(metric: str) -> dict[str, Any]:
+    """Return what the committed cards say of a metric, by task."""
+    from harness.specs.reliability import cards_of
+
+    cards = [card for card in cards_of().values() if card.metric == metric]
+    return {card.task: {"verdict": card.verdict, "failed": list(card.failed)} for card in cards}

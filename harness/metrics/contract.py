@@ -53,6 +53,8 @@ class Metric:
         margin: whether a margin over controls says anything; not for a count of the code, at which a control that
             explains nothing can be perfect.
         summary: one sentence for listings.
+        formula: what is computed, in plain text; ``x`` an activation, ``x̂`` its reconstruction, ``fᵢ`` the code and
+            ``dᵢ`` the direction of latent ``i`` of ``F``.
         value: the function.
         within_model: whether it can only be compared within one language model: its predictions, or raw units.
         derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
@@ -70,6 +72,7 @@ class Metric:
     tracks: tuple[str, ...]
     margin: bool
     summary: str
+    formula: str
     value: Value
     within_model: bool = False
     derived: bool = True
@@ -107,6 +110,7 @@ def metric(
     *,
     unit: str,
     direction: Direction,
+    formula: str,
     needs: tuple[str, ...],
     tracks: tuple[str, ...],
     source: str,
@@ -124,6 +128,8 @@ def metric(
         if name in _REGISTRY:
             first, second = _REGISTRY[name].value.__module__, value.__module__
             raise ValueError(f"metric '{name}' is defined twice: in {first} and {second}")
+        if not formula.strip():
+            raise ValueError(f"metric '{name}' has no formula")
         summary = (value.__doc__ or "").strip().split("\n")[0]
         held = margin and direction != "target"
         _REGISTRY[name] = Metric(
@@ -138,6 +144,7 @@ def metric(
             tracks,
             held,
             summary,
+            formula,
             value,
             within_model,
             derived,
@@ -157,6 +164,10 @@ def all_metrics() -> dict[str, Metric]:
 
 def add_metric_folders(folders: Iterable[Path]) -> None:
     """Import every ``.py`` of folders outside the package, so that the metrics they register are found too."""
+    folders = list(folders)
+    if folders:
+        # Ours are first, so that a metric of the same name is refused where it stands, outside.
+        all_metrics()
     for folder in folders:
         for path in sorted(folder.glob("*.py")):
             name = f"harness_metrics_{sha256(str(path.resolve()).encode()).hexdigest()[:12]}"

@@ -34,6 +34,7 @@ def _auroc(scores_nK: Array, label_n: Array, fold_n: Array, w_n: Array) -> Array
 @metric(
     unit="1",
     direction="up",
+    formula="domain_bal_acc = mean over domains k of the share of documents of k that are told to be k",
     needs=("doc_cluster", "doc_label", "code_scores"),
     tracks=DOMAINS,
     source=_SOURCE,
@@ -51,6 +52,7 @@ def domain_bal_acc(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="domain_auroc = mean over domains k of P(score of k in k > elsewhere), ties ½, pairs of one fold",
     needs=("doc_cluster", "doc_label", "doc_fold", "code_scores"),
     tracks=DOMAINS,
     source=_SOURCE,
@@ -68,6 +70,7 @@ def domain_auroc(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="as domain_bal_acc, from unique token codes alone",
     needs=("doc_cluster", "doc_label", "unique_scores"),
     tracks=DOMAINS,
     source=_SOURCE,
@@ -85,6 +88,7 @@ def domain_bal_acc_unique(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="as domain_auroc, from unique token codes alone",
     needs=("doc_cluster", "doc_label", "doc_fold", "unique_scores"),
     tracks=DOMAINS,
     source=_SOURCE,
@@ -102,6 +106,7 @@ def domain_auroc_unique(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="domain_gain = domain_bal_acc(shared code) − domain_bal_acc(unique codes)",
     needs=("doc_cluster", "doc_label", "shared_scores", "unique_scores"),
     tracks=DOMAINS,
     source=_SOURCE,
@@ -121,7 +126,8 @@ def domain_gain(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="target",
-    needs=("doc_cluster", "permuted_label", "permuted_scores"),
+    formula="as domain_bal_acc, with the labels of groups exchanged",
+    needs=("doc_cluster", "exchanged_label", "exchanged_scores"),
     tracks=DOMAINS,
     source="methods.md 2.6 (control task of Hewitt and Liang, arXiv 1909.03368): groups exchange their labels",
     null="one over the number of domains; an interval above it for most methods is a leak between folds",
@@ -132,12 +138,13 @@ def domain_bal_acc_permuted(parts: Parts, w: Array) -> Array:
     Labels are exchanged once, so among few groups one method strays far. As ``domain_bal_acc``.
     ``w [..., C] -> [...]``.
     """
-    return _balanced_accuracy(parts["permuted_scores"], parts["permuted_label"], _weights(parts, w))
+    return _balanced_accuracy(parts["exchanged_scores"], parts["exchanged_label"], _weights(parts, w))
 
 
 @metric(
     unit="1",
     direction="target",
+    formula="leak_r2 = 1 − Σ‖x̄−g(z̄)‖² / Σ‖x̄−μ‖² over documents, g and μ from the other folds",
     needs=("leak_se", "leak_total"),
     tracks=DOMAINS,
     source="methods.md 2.3",

@@ -38,7 +38,15 @@ def _auroc(parts: Parts, w: Array, score: str) -> Array:
     return auroc_in_folds(parts[score], wrong, parts["item_fold"], _weights(parts, w), _ONE_CLASS)
 
 
-@metric(unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="the larger class's share")
+@metric(
+    unit="1",
+    direction="up",
+    needs=ITEMS,
+    tracks=ERRORS,
+    source="methods.md 1.17",
+    null="the larger class's share",
+    formula="Σ [ (p ≥ ½) = y ] / n",
+)
 def accuracy(parts: Parts, w: Array) -> Array:
     """Share of answers of which it is told rightly whether they are wrong."""
     right = ((parts["item_p"] >= _LIMIT) == (parts["item_y"] > 0)).astype(np.float64)
@@ -52,6 +60,7 @@ def accuracy(parts: Parts, w: Array) -> Array:
     tracks=ERRORS,
     source="methods.md 1.17",
     null="0.5",
+    formula="½ Σ over classes of the share told right, deciding at p ≥ π, the train share of wrong answers",
 )
 def bal_acc(parts: Parts, w: Array) -> Array:
     """Mean of the shares of wrong and of right answers that are told.
@@ -70,6 +79,7 @@ def bal_acc(parts: Parts, w: Array) -> Array:
     tracks=ERRORS,
     source="methods.md 0.8 (1.17): Mann-Whitney over pairs of one fold, ties one half",
     null="0.5",
+    formula="P(p(wrong) > p(right)) + ½ P(equal), over pairs of one fold",
 )
 def auroc(parts: Parts, w: Array) -> Array:
     """Probability that a wrong answer gets a higher score than a right one of the same fold."""
@@ -83,6 +93,7 @@ def auroc(parts: Parts, w: Array) -> Array:
     tracks=ERRORS,
     source="average precision of each fold, by its wrong answers",
     null="the share of wrong answers",
+    formula="Σ over folds of Σ over wrong answers of precision at their score / wrong answers",
 )
 def auprc(parts: Parts, w: Array) -> Array:
     """Average precision: the mean precision at each wrong answer, by falling score inside its fold, ties together."""
@@ -97,7 +108,13 @@ def auprc(parts: Parts, w: Array) -> Array:
 
 
 @metric(
-    unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="the share of wrong answers"
+    unit="1",
+    direction="up",
+    needs=ITEMS,
+    tracks=ERRORS,
+    source="methods.md 1.17",
+    null="the share of wrong answers",
+    formula="wrong and p ≥ ½ / p ≥ ½",
 )
 def precision_wrong(parts: Parts, w: Array) -> Array:
     """Share of the answers called wrong that are."""
@@ -105,14 +122,30 @@ def precision_wrong(parts: Parts, w: Array) -> Array:
     return _share(parts, w, parts["item_y"], called, "no answer is called wrong")
 
 
-@metric(unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="0 or 1: majority")
+@metric(
+    unit="1",
+    direction="up",
+    needs=ITEMS,
+    tracks=ERRORS,
+    source="methods.md 1.17",
+    null="0 or 1: one class for all",
+    formula="wrong and p ≥ ½ / wrong",
+)
 def recall_wrong(parts: Parts, w: Array) -> Array:
     """Share of the wrong answers that are called so."""
     called = (parts["item_p"] >= _LIMIT).astype(np.float64)
     return _share(parts, w, called, parts["item_y"], "no answer is wrong")
 
 
-@metric(unit="1", direction="up", needs=ITEMS, tracks=ERRORS, source="methods.md 1.17", null="majority")
+@metric(
+    unit="1",
+    direction="up",
+    needs=ITEMS,
+    tracks=ERRORS,
+    source="methods.md 1.17",
+    null="that of the larger class",
+    formula="2 · hits / (called wrong + wrong)",
+)
 def f1_wrong(parts: Parts, w: Array) -> Array:
     """Harmonic mean of precision and recall of the wrong answers."""
     w_n, called = _weights(parts, w), parts["item_p"] >= _LIMIT
@@ -120,7 +153,15 @@ def f1_wrong(parts: Parts, w: Array) -> Array:
     return ratio(2 * hit, said + true, "no answer is wrong or called so")
 
 
-@metric(unit="1", direction="down", needs=ITEMS, tracks=ERRORS, source="Brier 1950", null="share × (1 − share)")
+@metric(
+    unit="1",
+    direction="down",
+    needs=ITEMS,
+    tracks=ERRORS,
+    source="Brier 1950",
+    null="share × (1 − share)",
+    formula="Σ (p − y)² / n",
+)
 def brier(parts: Parts, w: Array) -> Array:
     """Mean squared difference of probability and outcome."""
     square = (parts["item_p"] - parts["item_y"]) ** 2
@@ -128,7 +169,13 @@ def brier(parts: Parts, w: Array) -> Array:
 
 
 @metric(
-    unit="1", direction="down", needs=ITEMS, tracks=ERRORS, source="ten bins of equal width", null="majority about 0"
+    unit="1",
+    direction="down",
+    needs=ITEMS,
+    tracks=ERRORS,
+    source="ten bins of equal width",
+    null="about 0: the share of wrong answers for all",
+    formula="Σ over 10 bins of |Σ in the bin (p − y)| / n",
 )
 def ece(parts: Parts, w: Array) -> Array:
     """Expected calibration error: the mean over bins of |mean probability - share wrong|, by answers in the bin."""
@@ -145,7 +192,8 @@ def ece(parts: Parts, w: Array) -> Array:
     needs=(*ITEMS, "train_right", "train_n"),
     tracks=ERRORS,
     source="system E; methods.md 2.6: with more features than answers a large gap is expected, not a finding",
-    null="0: majority",
+    null="0: the larger class for all",
+    formula="accuracy on the fitted folds − accuracy",
 )
 def train_test_gap(parts: Parts, w: Array) -> Array:
     """Accuracy on the answers a fold was fitted on, less that on those it was not."""
@@ -160,6 +208,7 @@ def train_test_gap(parts: Parts, w: Array) -> Array:
     tracks=ERRORS,
     source="Hewitt and Liang, arXiv 1909.03368; methods.md 2.6",
     null="0",
+    formula="bal_acc − bal_acc of the same probe on random labels of groups",
 )
 def selectivity(parts: Parts, w: Array) -> Array:
     """Balanced accuracy less that of the same probe on a control task: each group has a label drawn at random."""
@@ -175,6 +224,7 @@ def selectivity(parts: Parts, w: Array) -> Array:
     tracks=ERRORS,
     source="methods.md 2.6",
     null="0.5: answers to one problem are no more alike than others",
+    formula="bal_acc on random labels of groups where rows are divided",
 )
 def leak_check(parts: Parts, w: Array) -> Array:
     """Balanced accuracy on the control task where rows, not groups, are divided: its excess over .5 is the leak.
@@ -193,6 +243,7 @@ def leak_check(parts: Parts, w: Array) -> Array:
     tracks=ERRORS,
     source="methods.md 2.6, incremental value",
     null="0: the probe tells nothing that the model's confidence does not",
+    formula="auroc(confidence and p together) − auroc(confidence)",
 )
 def added_auroc(parts: Parts, w: Array) -> Array:
     """AUROC of the model's confidence and the probe's score together, less that of the confidence alone."""
@@ -207,6 +258,7 @@ def added_auroc(parts: Parts, w: Array) -> Array:
     source="methods.md 0.8, 1.14; read it beside the threshold in the record's details",
     null="about the threshold: what exchanged labels give",
     interval="none",
+    formula="max over features of |mean(wrong) − mean(right)| / pooled SD",
 )
 def cohens_d_max(parts: Parts, w: Array) -> Array:
     """Largest absolute effect size of a feature between wrong and right answers."""
@@ -221,6 +273,7 @@ def cohens_d_max(parts: Parts, w: Array) -> Array:
     source="methods.md 0.8, 1.14: 95th percentile of the largest |d| where groups exchange their labels",
     null="0 in 95 of 100",
     interval="none",
+    formula="features with |d| above the 95th percentile of the largest |d| under exchanged labels",
 )
 def n_above_null(parts: Parts, w: Array) -> Array:
     """Features whose effect size exceeds what the largest of them reaches by chance."""

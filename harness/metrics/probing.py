@@ -21,43 +21,99 @@ def _balanced(parts: Parts, w: Array, hits: str, counted: str) -> Array:
     return result
 
 
-@metric(unit="1", direction="up", needs=("probe_1", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="up",
+    formula="mean over problems and their two sides of the share told right, from 1 latent",
+    needs=("probe_1", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def sparse_probe_1(parts: Parts, w: Array) -> Array:
     """Balanced accuracy of a logistic regression on the one latent whose means differ most."""
     return _balanced(parts, w, "probe_1", "probe_n")
 
 
-@metric(unit="1", direction="up", needs=("probe_2", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="up",
+    formula="mean over problems and their two sides of the share told right, from 2 latents",
+    needs=("probe_2", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def sparse_probe_2(parts: Parts, w: Array) -> Array:
     """Balanced accuracy of a logistic regression on the two latents whose means differ most."""
     return _balanced(parts, w, "probe_2", "probe_n")
 
 
-@metric(unit="1", direction="up", needs=("probe_5", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="up",
+    formula="mean over problems and their two sides of the share told right, from 5 latents",
+    needs=("probe_5", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def sparse_probe_5(parts: Parts, w: Array) -> Array:
     """Balanced accuracy of a logistic regression on the five latents whose means differ most."""
     return _balanced(parts, w, "probe_5", "probe_n")
 
 
-@metric(unit="1", direction="target", needs=("raw_1", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="target",
+    formula="mean over problems and their two sides of the share told right, from 1 raw dimension",
+    needs=("raw_1", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def raw_probe_1(parts: Parts, w: Array) -> Array:
     """What ``sparse_probe_1`` is on raw dimensions of the activation; the same for every method."""
     return _balanced(parts, w, "raw_1", "probe_n")
 
 
-@metric(unit="1", direction="target", needs=("raw_2", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="target",
+    formula="mean over problems and their two sides of the share told right, from 2 raw dimensions",
+    needs=("raw_2", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def raw_probe_2(parts: Parts, w: Array) -> Array:
     """What ``sparse_probe_2`` is on raw dimensions of the activation; the same for every method."""
     return _balanced(parts, w, "raw_2", "probe_n")
 
 
-@metric(unit="1", direction="target", needs=("raw_5", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="target",
+    formula="mean over problems and their two sides of the share told right, from 5 raw dimensions",
+    needs=("raw_5", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def raw_probe_5(parts: Parts, w: Array) -> Array:
     """What ``sparse_probe_5`` is on raw dimensions of the activation; the same for every method."""
     return _balanced(parts, w, "raw_5", "probe_n")
 
 
-@metric(unit="1", direction="target", needs=("raw_all", "probe_n"), tracks=PROBING, source=SOURCE, null=CHANCE)
+@metric(
+    unit="1",
+    direction="target",
+    formula="mean over problems and their two sides of the share told right, from all dimensions",
+    needs=("raw_all", "probe_n"),
+    tracks=PROBING,
+    source=SOURCE,
+    null=CHANCE,
+)
 def full_probe(parts: Parts, w: Array) -> Array:
     """Balanced accuracy of a logistic regression on the whole activation: the ceiling; the same for every method."""
     return _balanced(parts, w, "raw_all", "probe_n")
@@ -66,6 +122,7 @@ def full_probe(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="target",
+    formula="as sparse_probe_5, with the labels of groups exchanged",
     needs=("null_hits", "null_n"),
     tracks=PROBING,
     source="ours",

@@ -77,6 +77,7 @@ def _sums(prefix: str) -> tuple[str, ...]:
 @metric(
     unit="share",
     direction="up",
+    formula="mean over selected latents of mᵢ(in) / Σⱼ mⱼ(in) · Hᵢ^α − mᵢ(out) / Σⱼ mⱼ(out)",
     needs=("alpha", *_sums("rs")),
     tracks=REASONING,
     source=_PAPER,
@@ -94,6 +95,7 @@ def reasonscore(parts: Parts, w: Array) -> Array:
 @metric(
     unit="share",
     direction="up",
+    formula="reasonscore_gap = reasonscore − mean over random vocabularies of reasonscore",
     needs=("alpha", *_sums("rs"), *_sums("rv")),
     tracks=REASONING,
     source="ours: word ban against random words, arXiv 2503.18878 v2, Appendix A.2, made a null of the score",
@@ -111,6 +113,7 @@ def reasonscore_gap(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="rs_ratio = mean over selected latents of mᵢ(keywords) / max(mᵢ(all tokens), 1e-6)",
     needs=("rr_in", "rr_all", "rr_in_n", "n"),
     tracks=REASONING,
     source="methods.md 1.13 (global average; keywords in four surface forms, no window)",
@@ -133,6 +136,7 @@ def rs_ratio(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="rs_topk = mean over pairs (latent, prompt it leads) of keyword activation / overall activation",
     needs=("rk_sum", "rk_count"),
     tracks=REASONING,
     source="methods.md 1.13 (per prompt, among its top-k latents; keywords in four surface forms, no window)",
@@ -152,6 +156,7 @@ def rs_topk(parts: Parts, w: Array) -> Array:
 @metric(
     unit="latents",
     direction="up",
+    formula="rs_pass = #{i : p(max-T, step-down) < level}, F latents against shifted windows",
     needs=("passed",),
     tracks=REASONING,
     source="ours: circular shifts within documents; studentised step-down max-T (Westfall and Young 1993)",
@@ -170,6 +175,7 @@ def rs_pass(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="rs_survive = #{tested, pass, not activated by their tokens} / #{tested, pass}",
     needs=("tested_passed", "tested_survived"),
     tracks=REASONING,
     source="arXiv 2601.05679 (token injection); classes by Cohen's d",

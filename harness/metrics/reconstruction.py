@@ -30,6 +30,7 @@ def _fvu(w: Array, error: Array, squares: Array, gram: Array, n: Array) -> Array
 @metric(
     unit="1",
     direction="down",
+    formula="fvu = Σ‖x−x̂‖² / Σ‖x−x̄‖²",
     needs=("n", "se", "sxx", "x_gram"),
     tracks=DICTIONARIES,
     source="1 - R^2; EleutherAI/sparsify sparse_coder.py (there per batch); SAELens PR #665",
@@ -47,6 +48,7 @@ def fvu(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="down",
+    formula="fvu_centred = Σ‖e−ē‖² / Σ‖x−x̄‖², e = x−x̂",
     needs=("n", "se", "e_gram", "sxx", "x_gram"),
     tracks=DICTIONARIES,
     source="saprmarks/dictionary_learning evaluation.py (frac_variance_explained)",
@@ -66,6 +68,7 @@ def fvu_centred(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="down",
+    formula="fvu_inlier = Σ‖x−x̂‖² / Σ‖x−x̄‖², over tokens with ‖x‖ ≤ 10 · median ‖x‖",
     needs=("n_in", "se_in", "sxx_in", "x_gram_in"),
     tracks=RECONSTRUCTION,
     source="fvu under the outlier rule of saprmarks/dictionary_learning pytorch_buffer.py",
@@ -83,6 +86,7 @@ def fvu_inlier(parts: Parts, w: Array) -> Array:
 @metric(
     unit="activation^2/token",
     direction="down",
+    formula="se_token = mean over tokens of ‖x−x̂‖²",
     needs=("n", "se"),
     tracks=DICTIONARIES,
     source="standard; not the 'mse' of SAEBench 0.6.0, which divides by the tokens of a batch once more",
@@ -100,6 +104,7 @@ def se_token(parts: Parts, w: Array) -> Array:
 @metric(
     unit="activation^2",
     direction="down",
+    formula="mse_elem = Σ‖x−x̂‖² / (tokens · width)",
     needs=("n", "se", "width"),
     tracks=DICTIONARIES,
     source="torch.nn.MSELoss",
@@ -117,6 +122,7 @@ def mse_elem(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="down",
+    formula="mse_elem_norm = Σ‖x−x̂‖² / Σ‖x‖²",
     needs=("se", "x2"),
     tracks=DICTIONARIES,
     source="torch.nn.MSELoss on inputs scaled to unit mean square (saprmarks/dictionary_learning)",
@@ -133,6 +139,7 @@ def mse_elem_norm(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="cosine = mean over tokens of ⟨x, x̂⟩ / (max(‖x‖, 1e-8) · max(‖x̂‖, 1e-8))",
     needs=("n", "cos"),
     tracks=DICTIONARIES,
     source="SAEBench core (cossim), arXiv 2503.09532",
@@ -149,6 +156,7 @@ def cosine(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="target",
+    formula="rrb = Σ‖x̂‖² / Σ⟨x, x̂⟩",
     needs=("xhat2", "xxhat"),
     tracks=DICTIONARIES,
     source="Gated SAE, arXiv 2404.16014, Eq. 10",

@@ -18,6 +18,7 @@ _NULL = "random unit directions: about the expected largest |cos| (.39 for 512 i
 @metric(
     unit="1",
     direction="up",
+    formula="mcc = Σ over matched pairs of |cos(g, d)| / min(G, F)",
     needs=("cos_matched",),
     tracks=WORLD,
     source="sae_lens.synthetic (mean_correlation_coefficient); arXiv 2411.13117, 2505.20254",
@@ -37,6 +38,7 @@ def mcc(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="mcc_over_g = Σ over matched pairs of |cos(g, d)| / G",
     needs=("cos_matched", "cos_best"),
     tracks=WORLD,
     source="ours: mcc with 0 for true directions that have no latent",
@@ -55,6 +57,7 @@ def mcc_over_g(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="mmcs = mean over true directions g of max over latents i of |cos(g, dᵢ)|",
     needs=("cos_best",),
     tracks=WORLD,
     source="arXiv 2309.08600 (mean max cosine similarity), with |cos|",
@@ -73,6 +76,7 @@ def mmcs(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="recall_90 = share of true directions g with max over latents i of |cos(g, dᵢ)| ≥ 0.9",
     needs=("cos_best",),
     tracks=WORLD,
     source="ours, after arXiv 2309.08600 (share of features with max cosine above .9)",
@@ -92,6 +96,7 @@ def recall_90(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="uniqueness = #{g : g is the nearest true direction of exactly one latent} / F",
     needs=("claims", "latents"),
     tracks=WORLD,
     source="ours, after sae_lens.synthetic (feature_uniqueness); strict: a direction claimed twice counts for neither",
@@ -111,6 +116,7 @@ def uniqueness(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="firing_f1 = mean over true directions g of 2 · both / (fires(g) + fires(latent of g))",
     needs=("fire_true", "fire_latent", "fire_both"),
     tracks=WORLD,
     source="ours: F1 of a latent's support against the support of the direction it is matched with",

@@ -29,6 +29,7 @@ def false_dead(rho: Array | float, tokens: int) -> float:
 @metric(
     unit="latents/token",
     direction="target",
+    formula="l0 = mean over tokens of #{i : fᵢ ≠ 0}, shared latents left out",
     needs=("n", "l0"),
     tracks=(*DICTIONARIES, "reasoning", "sparse_probing"),
     source="SAEBench core (l0), arXiv 2503.09532; signed codes count where they are not 0",
@@ -46,6 +47,7 @@ def l0(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="l0_in_band = share of tokens with low ≤ #{i : fᵢ ≠ 0} ≤ high",
     needs=("n", "l0_in_band"),
     tracks=DICTIONARIES,
     source="ours",
@@ -63,6 +65,7 @@ def l0_in_band(parts: Parts, w: Array) -> Array:
 @metric(
     unit="activation/token",
     direction="down",
+    formula="l1 = mean over tokens of Σᵢ |fᵢ| · ‖dᵢ‖",
     needs=("n", "l1"),
     tracks=DICTIONARIES,
     source="standard, with codes folded by the norms of their directions; SAEBench sums raw codes",
@@ -81,6 +84,7 @@ def l1(parts: Parts, w: Array) -> Array:
 @metric(
     unit="bits/token",
     direction="down",
+    formula="bits_per_token = 8 · S + min(L0 · (log₂ F + 8), 8 · F), S shared numbers sent a token",
     needs=("n", "l0", "shared_sent", "fires"),
     tracks=DICTIONARIES,
     source="methods.md 2.3; ours",
@@ -111,6 +115,7 @@ def _densities(parts: Parts) -> Array:
 @metric(
     unit="1",
     direction="down",
+    formula="dead_frac = #{i : firesᵢ = 0} / F",
     needs=("fires", "n_density"),
     tracks=DICTIONARIES,
     source="ours: silent on all of the density tokens; TopK paper, arXiv 2406.04093, waits for 10M tokens",
@@ -129,6 +134,7 @@ def dead_frac(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="down",
+    formula="dense_frac = #{i : firesᵢ / tokens > 0.1} / F",
     needs=("fires", "n_density"),
     tracks=DICTIONARIES,
     source="ours: density above 0.1",
@@ -147,6 +153,7 @@ def dense_frac(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="down",
+    formula="duplicate_frac = #{i : max over j ≠ i of cos(dᵢ, dⱼ) > 0.9} / F",
     needs=("duplicates",),
     tracks=("reconstruction", "domains"),
     source="ours: decoder cosine above 0.9",
@@ -175,6 +182,7 @@ def _entropy(parts: Parts) -> float:
 @metric(
     unit="1",
     direction="up",
+    formula="density_entropy = H / ln F, H = −Σᵢ pᵢ ln pᵢ, pᵢ = firesᵢ / Σⱼ firesⱼ",
     needs=("fires", "n_density"),
     tracks=DICTIONARIES,
     source="ours: Shannon entropy of the densities over its maximum",
@@ -197,6 +205,7 @@ def density_entropy(parts: Parts, w: Array) -> Array:
 @metric(
     unit="latents",
     direction="up",
+    formula="n_effective = exp(H), H = −Σᵢ pᵢ ln pᵢ, pᵢ = firesᵢ / Σⱼ firesⱼ",
     needs=("fires", "n_density"),
     tracks=DICTIONARIES,
     source="ours: exponential of the Shannon entropy of the densities",

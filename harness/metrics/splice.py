@@ -16,6 +16,7 @@ _NO_TOKENS = "no tokens were spliced"
 @metric(
     unit="nats/token",
     direction="down",
+    formula="delta_ce = CE(spliced) − CE(clean)",
     needs=("n_ce", "ce_clean", "ce_splice"),
     tracks=RECONSTRUCTION,
     within_model=True,
@@ -40,6 +41,7 @@ def _recovered(parts: Parts, w: Array, ablated: str, label: str) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="ce_recovered = (CE(zero) − CE(spliced)) / (CE(zero) − CE(clean))",
     needs=("n_ce", "ce_clean", "ce_splice", "ce_zero"),
     tracks=RECONSTRUCTION,
     within_model=True,
@@ -58,6 +60,7 @@ def ce_recovered(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="ce_recovered_mean = (CE(mean) − CE(spliced)) / (CE(mean) − CE(clean))",
     needs=("n_ce", "ce_clean", "ce_splice", "ce_mean"),
     tracks=RECONSTRUCTION,
     within_model=True,
@@ -76,6 +79,7 @@ def ce_recovered_mean(parts: Parts, w: Array) -> Array:
 @metric(
     unit="nats/token",
     direction="down",
+    formula="kl_splice = mean over tokens of Σᵥ pᵥ ln(pᵥ / qᵥ), p clean, q spliced",
     needs=("n_kl", "kl"),
     tracks=RECONSTRUCTION,
     within_model=True,
@@ -93,6 +97,7 @@ def kl_splice(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="kl_score = 1 − KL(spliced) / KL(zero)",
     needs=("n_kl", "kl", "kl_zero"),
     tracks=RECONSTRUCTION,
     within_model=True,
@@ -113,6 +118,7 @@ def kl_score(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
+    formula="agree1 = share of tokens with argmax p = argmax q, p clean, q spliced",
     needs=("n_kl", "agree1"),
     tracks=RECONSTRUCTION,
     within_model=True,

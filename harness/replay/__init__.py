@@ -1,1 +1,1 @@
-"""Records run again, and whether they agree with what was stored."""
+"""Records are computed again, from what they hold, and compared."""

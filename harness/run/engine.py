@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from harness.run.journal import Journal, forget
 from harness.run.meter import Meter
 from harness.run.plan import Cell, PlannedGroup
 from harness.run.recording import Recorder
+from harness.run.reporting import Reports
 from harness.run.tracks import make_track
 from harness.store.records import StoredRecord
 from harness.tracks.contract import Measured, Resources, Track
@@ -37,45 +38,61 @@ class Outcome:
         return [stored for stored in self.records if stored.record.status == "failed"]
 
 
-def run(groups: Iterable[PlannedGroup], folder: Path, resources: Resources, command: str) -> Outcome:
-    """Run every cell that ``folder`` does not hold yet; a failing cell is recorded and the others go on."""
+@dataclass(frozen=True)
+class Call:
+    """What a run carries through: its folder, what its groups share, the command behind it, and who is told of it."""
+
+    folder: Path
+    resources: Resources
+    command: str
+    reports: Reports
+
+
+def run(groups: Sequence[PlannedGroup], call: Call) -> Outcome:
+    """Run every cell that the folder does not hold yet; a failing cell is recorded and the others go on."""
     outcome = Outcome()
-    for group in groups:
-        lock = folder / "journal" / f"{group.table}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        # A second process in the same folder waits, then finds the cells finished; a kill frees the lock.
-        with FileLock(lock):
-            _run_group(group, folder, resources, command, outcome)
+    with call.reports.running(call.command, groups):
+        for group in groups:
+            lock = call.folder / "journal" / f"{group.table}.lock"
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            # A second process in the same folder waits, then finds the cells finished; a kill frees the lock.
+            with FileLock(lock):
+                _run_group(group, call, outcome)
     return outcome
 
 
-def _run_group(group: PlannedGroup, folder: Path, resources: Resources, command: str, outcome: Outcome) -> None:
+def _run_group(group: PlannedGroup, call: Call, outcome: Outcome) -> None:
+    folder = call.folder
     done = {cell.key: record for cell in group.cells if (record := finished_record(folder, group, cell))}
     for key in done:
         # Left behind where a kill came between the record and its journal's end.
         forget(folder, key)
     outcome.skipped += len(done)
     outcome.records.extend(done.values())
+    call.reports.skipped(done.values())
     todo = [cell for cell in group.cells if cell.key not in done]
     if todo:
         elsewhere = {cell.key: record for cell in group.elsewhere if (record := finished_record(folder, group, cell))}
-        outcome.records.extend(_GroupRun(group, folder, resources, command).run(todo, done | elsewhere))
+        outcome.records.extend(_GroupRun(group, call).run(todo, done | elsewhere))
 
 
 class _GroupRun:
     """One group on its way through the engine."""
 
-    def __init__(self, group: PlannedGroup, folder: Path, resources: Resources, command: str) -> None:
-        self.group, self.folder, self.resources, self.command = group, folder, resources, command
+    def __init__(self, group: PlannedGroup, call: Call) -> None:
+        self.group, self.folder, self.resources = group, call.folder, call.resources
+        self.command, self.reports = call.command, call.reports
         self.started = datetime.now(UTC)
         self.failures: dict[str, str] = {}
         self.stages: dict[str, Meter] = {}
 
     def run(self, todo: list[Cell], done: dict[str, StoredRecord]) -> list[StoredRecord]:
         """Fit, measure and record the cells of ``todo``; ``done`` supplies controls that were measured before."""
+        self.reports.group(self.group, len(todo))
         track = make_track(self.group, self.resources)
         with self._stage("activations"):
             track.prepare()
+        self.reports.activations(self.group, self.resources.cache, self.stages["activations"].seconds)
         fitted = self._fit(track, todo)
         with self._stage("measure"):
             measured = self._measure(track, todo, fitted)
@@ -83,6 +100,7 @@ class _GroupRun:
         stored = recorder.save(self.folder, todo, fitted, measured, done, self.failures)
         for cell in todo:
             forget(self.folder, cell.key)
+        self.reports.recorded(stored)
         return stored
 
     def _stage(self, name: str) -> Meter:
@@ -92,8 +110,10 @@ class _GroupRun:
     def _fit(self, track: Track, todo: list[Cell]) -> dict[str, Fitted]:
         fitter, fitted = Fitter(track, self.resources.cache / "fits"), {}
         for cell in todo:
+            self.reports.fitting(cell)
             try:
                 fitted[cell.key] = fitter.fit(cell)
+                self.reports.fitted(cell, fitted[cell.key])
             except CellError as error:
                 self.failures[cell.key] = str(error)
         return fitted

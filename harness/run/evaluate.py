@@ -15,6 +15,7 @@ from harness.specs.library import Library
 from harness.specs.reading import parse_value
 from harness.specs.resolve import Overrides
 from harness.store.files import output_folder
+from harness.store.masking import masked
 
 if TYPE_CHECKING:
     from harness.run.engine import Outcome
@@ -41,6 +42,7 @@ class Options(TypedDict, total=False):
     trust_remote_code: bool
     data_dir: str | Path
     include_path: Sequence[str | Path]
+    store: str
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ class Prepared:
     def run(self, progress: Any, command: str) -> Outcome:
         """Run what is not finished yet."""
         # torch and transformers are loaded here and not before: a typing mistake costs no model import.
-        from harness.run.engine import run
+        from harness.run.engine import Call, run
+        from harness.run.reporting import Reports
 
-        return run(self.groups, self.folder, self.resources(progress), command)
+        reports = Reports(self.folder, dict(self.options))
+        return run(self.groups, Call(self.folder, self.resources(progress), command, reports))
 
     def resources(self, progress: Any) -> Resources:
         """Check the methods' parameters against their code, and return what all groups share."""
@@ -85,6 +89,11 @@ def prepare(
     library, request = make_request(method, task, options)
     folder = output_folder(Path(output_path), "--output-path")
     output_folder(cache_dir(), "HARNESS_CACHE")
+    if "store" in options:
+        # SQLAlchemy takes a moment to import, and few calls name a database.
+        from harness.store.sql.database import check_url
+
+        check_url(options["store"])
     return Prepared(make_plan(library, request), options, folder)
 
 
@@ -137,7 +146,7 @@ def evaluate(
         UserError: anything wrong that can be known before a model loads.
     """
     prepared = prepare(method, task, output_path, options)
-    words = "".join(f", {name}={value!r}" for name, value in options.items())
+    words = "".join(f", {name}={masked(repr(value))}" for name, value in options.items())
     return prepared.run(progress or _silent, f"harness.evaluate({method!r}, {task!r}{words})")
 
 

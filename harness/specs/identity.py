@@ -38,7 +38,7 @@ def method_identity(found: FoundMethod, params: dict[str, Any], uses: dict[str, 
     """
     if found.checkpoint is not None:
         return digest({"files": found.checkpoint.sha256, "code": code_hash(PACKAGE / "api.py", found.folder)})
-    spec = found.spec.model_dump(mode="json", exclude={"title", "source", "params", "keeps"})
+    spec = found.spec.model_dump(mode="json", exclude={"title", "source", "params", "keeps", "degrades"})
     own = [found.code_path] if found.code_path is not None else []
     code = code_hash(*own, PACKAGE / "api.py", PACKAGE / "training")
     return digest({"spec": spec, "params": params, "code": code, "uses": uses})

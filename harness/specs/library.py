@@ -1,11 +1,11 @@
 """Finds specs by name in the content folders and in the folders the user adds, and checks what one file can tell.
 
-A folder added by ``--include-path DIR`` holds ``DIR/methods``, ``DIR/tasks`` and ``DIR/metrics``, each optional.
+A folder added by ``--include-path DIR`` holds ``DIR/methods``, ``DIR/tasks`` and ``DIR/metrics``, each optional; so
+does an installed package that says so (``harness.specs.plugins``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoints.detect import Checkpoint, find_checkpoint
-from harness.content import PACKAGE, content_folder
+from harness.content import PACKAGE
 from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
 from harness.specs.method import MethodSpec, TrackCard, VariantSpec
+from harness.specs.plugins import Places
 from harness.specs.reading import Document, read_yaml
 from harness.specs.task import TaskSpec
 from harness.specs.worlds import WorldData
 
-# What a folder that the user adds may hold.
-CONTENT = ("methods", "tasks", "metrics")
 # A method that is a folder with somebody's dictionary: [LABEL=]path:DIR.
 _PATH = re.compile(r"(?:(?P<label>[A-Za-z0-9_.-]+)=)?path:(?P<folder>.*)")
 
@@ -34,8 +33,8 @@ class FoundMethod:
     Attributes:
         spec: the checked YAML, a variant merged into what it varies.
         folder: folder that holds the code (a variant's YAML may lie elsewhere).
-        slug: its name in folders and tables; a plug-in's carries a hash of its path, so two plug-ins never collide, and
-            a checkpoint's one of its content.
+        slug: its name in folders and tables; a plug-in's carries a hash of its package's name, or of its path, so two
+            plug-ins never collide, and a checkpoint's one of its content.
         checkpoint: the files it is read from, where nothing is fitted.
     """
 
@@ -54,17 +53,15 @@ class Library:
     """The methods, tasks and tracks that can be named."""
 
     def __init__(self, include: Sequence[Path] = ()) -> None:
-        for folder in include:
-            if not folder.is_dir():
-                raise UserError(f"--include-path: '{folder}' is not a folder")
-            if not any((folder / kind).is_dir() for kind in CONTENT):
-                raise UserError(f"--include-path: '{folder}' holds none of the folders {', '.join(CONTENT)}")
-        self._include = tuple({folder.resolve(): folder for folder in include}.values())
+        self._places = Places(include)
 
     def folders(self, kind: str) -> list[Path]:
-        """Return the folders that hold one kind of content, the package's own first."""
-        own = [content_folder(kind)] if kind in ("methods", "tasks") else []
-        return own + [folder / kind for folder in self._include if (folder / kind).is_dir()]
+        """Return the folders that hold one kind of content: the package's own, installed ones, those the user adds."""
+        return self._places.folders(kind)
+
+    def origin(self, kind: str, name: str) -> str:
+        """Return where a method or task (``kind`` is ``methods`` or ``tasks``) comes from; raises ``UserError``."""
+        return self._places.origin(self._locate(kind, name))
 
     def names(self, kind: str) -> list[str]:
         """Return every name of one kind (``methods`` or ``tasks``), sorted."""
@@ -75,7 +72,7 @@ class Library:
         for folder in self.folders(kind):
             for path in sorted(folder.glob("*.yaml")):
                 if path.stem in files:
-                    raise UserError(f"{path}: {kind[:-1]} '{path.stem}' is already defined in {files[path.stem]}")
+                    raise self._places.defined_twice(kind, path, files[path.stem])
                 files[path.stem] = path
         return files
 
@@ -172,7 +169,7 @@ class Library:
             return self._variant(document, (*users, path))
         spec = check(document, MethodSpec, "method")
         _name_is_file(spec.method, "method", document)
-        found = FoundMethod(spec, path.parent, _slug(spec.method, path))
+        found = FoundMethod(spec, path.parent, self._places.slug(spec.method, path))
         if found.code_path is not None and not found.code_path.is_file():
             where = document.where(("code",))
             raise UserError(f"{where}: code file '{found.code_path.name}' is not in {path.parent}")
@@ -190,9 +187,13 @@ class Library:
         base = self._read_method(base_path, users)
         params = merge_params(base.spec.params, variant.params, document.where(("params",)), variant.variant_of)
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
+        # A variant of a damaged method is not thereby damaged in the same way.
+        update["degrades"] = variant.degrades
         own = {"source": variant.source, "seeded": variant.seeded, "causal": variant.causal}
         update |= {key: value for key, value in own.items() if value is not None}
-        return FoundMethod(base.spec.model_copy(update=update), base.folder, _slug(variant.method, document.path))
+        return FoundMethod(
+            base.spec.model_copy(update=update), base.folder, self._places.slug(variant.method, document.path)
+        )
 
     def _named(self, name: str, where: str) -> Path:
         try:
@@ -256,12 +257,6 @@ def _name_is_file(name: str, what: str, document: Document) -> None:
         raise UserError(
             f"{document.where((what,))}: {what} '{name}' must be named like its file, '{document.path.stem}'."
         )
-
-
-def _slug(name: str, path: Path) -> str:
-    if path.parent.resolve() == content_folder("methods").resolve():
-        return name
-    return f"{name}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
 
 
 def _checkpoint(folder: Path, label: str | None, where: str) -> FoundMethod:

@@ -41,6 +41,9 @@ class MethodSpec(Strict):
     keeps: Literal["codes"] | None = Field(
         default=None, description="of a control: what it leaves as it is, so that a track that reads no more refuses it"
     )
+    degrades: Name | None = Field(
+        default=None, description="the method this is a damaged version of: audits hold that no metric prefers it"
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="every parameter with its default")
 
     @model_validator(mode="after")
@@ -70,6 +73,7 @@ class VariantSpec(Strict):
     source: str | None = None
     seeded: bool | None = Field(default=None, description="where its parameters let the seed change what it did not")
     causal: bool | None = None
+    degrades: Name | None = None
     params: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
 from harness.metrics.contract import Array
 from harness.stats.estimate import Estimate, Plan, SeedStatistic, bare
 from harness.stats.resample import ROUNDING, leave_one_out
+from harness.stats.student import t_quantile
 
 
 def pseudo_values(statistic: SeedStatistic, clusters: int) -> Array:
@@ -67,6 +68,40 @@ def _combine(mean_C: Array, sides: Sequence[Array]) -> tuple[float, float]:
     return _satterthwaite([max(pair) for pair in seeds] or [of_clusters])
 
 
+def difference_ses(sides: Sequence[Array], first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return the standard errors and degrees of freedom, ``[P]``, of ``difference_se`` for many pairs at once.
+
+    Args:
+        sides: pseudo-values ``[S, C]``; the numbers of seeds may differ.
+        first: ``i`` of each pair, ``[P]``.
+        second: ``j`` of each pair, ``[P]``.
+    """
+    clusters = sides[0].shape[1]
+    mean_KC = np.stack([side.mean(0) for side in sides])
+    # One seed has no component of its own; nothing over one degree of freedom adds nothing.
+    terms_K22 = np.array([_seed_terms(side) if side.shape[0] > 1 else ((0, 1), (0, 1)) for side in sides])
+    of_side_P222 = terms_K22[np.stack([first, second], 1)]
+    seed_P2, rest_P2 = of_side_P222[:, :, 0, 0], of_side_P222[:, :, 1, 0]
+    seed_df_P2, rest_df_P2 = of_side_P222[:, :, 0, 1], of_side_P222[:, :, 1, 1]
+    of_clusters_P = (mean_KC[first] - mean_KC[second]).var(1, ddof=1) / clusters
+    more_P2 = seed_P2 > rest_P2
+    wide_P = of_clusters_P > rest_P2.sum(1)
+    wide_P2 = wide_P[:, None]
+    # The terms of _combine, with 0 where it leaves one out.
+    held_P2 = np.where(wide_P2, np.where(more_P2, seed_P2, 0.0), np.maximum(seed_P2, rest_P2))
+    held_df_P2 = np.where(more_P2, seed_df_P2, rest_df_P2)
+    terms_P5 = np.c_[np.where(wide_P, of_clusters_P, 0.0), held_P2, np.where(wide_P2 & more_P2, -rest_P2, 0.0)]
+    df_P5 = np.c_[np.full(len(first), clusters - 1.0), held_df_P2, rest_df_P2]
+    total_P, spread_P = _in_order(terms_P5), _in_order(terms_P5**2 / df_P5)
+    df_P = np.divide(total_P**2, spread_P, out=df_P5[:, 0].copy(), where=spread_P > 0)
+    return np.sqrt(total_P), df_P
+
+
+def _in_order(terms_Pn: Array) -> Array:
+    """Return the sums of rows, added from the left as a loop adds them."""
+    return np.asarray(terms_Pn.cumsum(1)[:, -1])
+
+
 def _seed_terms(side_SC: Array) -> tuple[tuple[float, int], tuple[float, int]]:
     """Return (mean square / S C, degrees of freedom) of the seeds and of the rest, in a layout without replication."""
     seeds, clusters = side_SC.shape
@@ -91,7 +126,7 @@ def t_interval(value: float, se: float, df: float, pseudo_SC: Array, plan: Plan)
         return bare(value, plan, clusters, "not computable when one cluster is left out", seeds)
     if se <= ROUNDING * float(np.abs(pseudo_SC).max()):
         return bare(value, plan, clusters, "every seed and cluster gives the same value", seeds, how="constant")
-    half = float(stats.t.isf(plan.tails[0], df)) * se
+    half = float(t_quantile(plan.tails[0], df)) * se
     return Estimate(value, value - half, value + half, plan.level, "crossed-t", clusters, seeds, seed_sd)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from harness.metrics.contract import Array
 
@@ -24,10 +23,15 @@ def holm(p: Array) -> Array:
 def benjamini_hochberg(p: Array) -> Array:
     """Return p-values ``[n]`` adjusted so that the expected share of false rejections is held (false discovery rate).
 
-    For exploring many latents. Source: Benjamini and Hochberg 1995; scipy.stats.false_discovery_control.
+    ``min_{j >= i} min(1, n / j p_(j))`` over sorted p-values, for exploring many latents. Source: Benjamini and
+    Hochberg 1995.
     """
     _check(p)
-    return np.asarray(stats.false_discovery_control(p, method="bh"), dtype=np.float64)
+    order = np.argsort(p, kind="stable")[::-1]
+    scaled = np.minimum(1.0, p[order] * (p.size / np.arange(p.size, 0, -1)))
+    adjusted = np.empty_like(scaled)
+    adjusted[order] = np.minimum.accumulate(scaled)
+    return adjusted
 
 
 def _check(p: Array) -> None:

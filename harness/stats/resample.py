@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
 from harness.metrics.contract import Array, NotComputableError
 from harness.stats.estimate import Estimate, Plan, Statistic, bare
+from harness.stats.student import t_quantile
 
 # Below FEW the percentile interval of a skewed statistic covers too little; below TINY the bootstrap's t explodes.
 FEW = 40
@@ -37,9 +37,12 @@ def cluster_weights(clusters: int, resamples: int, seed: int) -> Array:
     return weights
 
 
+@lru_cache(maxsize=4)
 def leave_one_out(clusters: int) -> Array:
-    """Return the weights ``[clusters, clusters]`` whose row c leaves cluster c out."""
-    return np.ones((clusters, clusters)) - np.eye(clusters)
+    """Return the weights ``[clusters, clusters]`` whose row c leaves cluster c out; the same read-only array again."""
+    weights = np.ones((clusters, clusters)) - np.eye(clusters)
+    weights.setflags(write=False)
+    return weights
 
 
 def same(values: Array) -> bool:
@@ -116,7 +119,7 @@ def _few(statistic: Statistic, clusters: int, value: float, plan: Plan) -> Estim
                 value, float(value - high * se), float(value - low * se), plan.level, "bootstrap-t", clusters
             )
         reason = "too many resamples without spread for a studentised bootstrap"
-    half = float(stats.t.isf(plan.tails[0], clusters - 1)) * se
+    half = float(t_quantile(plan.tails[0], clusters - 1)) * se
     return Estimate(value, value - half, value + half, plan.level, "jackknife-t", clusters, reason=reason)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from harness.metrics.contract import Array
 from harness.stats.estimate import Estimate, Plan, bare
 from harness.stats.resample import same
+from harness.stats.student import t_quantile
 
 
 def seeds_t(values_S: Array, clusters: int, plan: Plan) -> Estimate:
@@ -25,7 +25,7 @@ def seeds_t(values_S: Array, clusters: int, plan: Plan) -> Estimate:
     if same(values_S):
         return bare(value, plan, clusters, "every seed gives the same value", seeds, how="constant")
     sd = float(values_S.std(ddof=1))
-    half = float(stats.t.isf(plan.tails[0], seeds - 1)) * sd / np.sqrt(seeds)
+    half = float(t_quantile(plan.tails[0], seeds - 1)) * sd / np.sqrt(seeds)
     return Estimate(value, value - half, value + half, plan.level, "seeds-t", clusters, seeds, sd)
 
 
@@ -52,5 +52,5 @@ def seeds_welch(a_S: Array, b_S: Array, clusters: int, plan: Plan) -> Estimate:
         value = float(a_S.mean() - b_S.mean())
         return bare(value, plan, clusters, "every seed gives the same value", int(a_S.size), how="constant")
     value, se, df = welch(a_S, b_S)
-    half = float(stats.t.isf(plan.tails[0], df)) * se
+    half = float(t_quantile(plan.tails[0], df)) * se
     return Estimate(value, value - half, value + half, plan.level, "seeds-t", clusters, int(a_S.size))

@@ -10,6 +10,7 @@ import numpy as np
 from harness.metrics.contract import Array, Metric, Parts, clusters
 from harness.stats.crossed import crossed_se, pseudo_values, t_interval
 from harness.stats.estimate import Estimate, Plan, SeedStatistic, bare
+from harness.stats.memo import Remembered
 from harness.stats.resample import interval
 from harness.stats.seeds import seeds_t
 
@@ -37,6 +38,8 @@ def obstacle(metric: Metric, parts_by_seed: Sequence[Parts]) -> str | None:
 
 def by_seed(metric: Metric, parts_by_seed: Sequence[Parts]) -> SeedStatistic:
     """Return the function from weights ``[..., C]`` to the metric's values ``[S, ...]``."""
+    if isinstance(metric, Remembered):
+        return partial(metric.of_seeds, parts_by_seed)
 
     def values(w: Array) -> Array:
         return np.stack([metric.value(parts, w) for parts in parts_by_seed])

@@ -113,8 +113,8 @@ class Domains(Reconstruction):
         error_n, total_n = regression_errors(unique, of[f"{OWN}raw"].astype(np.float64), items)
         return {
             **found,
-            "permuted_scores": class_scores(code, null, self._progress("permuted labels")),
-            "permuted_label": null.label_n.astype(np.float64),
+            "exchanged_scores": class_scores(code, null, self._progress("permuted labels")),
+            "exchanged_label": null.label_n.astype(np.float64),
             "doc_label": items.label_n.astype(np.float64),
             "doc_fold": items.fold_n.astype(np.float64),
             "doc_cluster": of[f"{OWN}cluster"].astype(np.float64),

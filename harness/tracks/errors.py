@@ -21,7 +21,7 @@ from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.stats.many_effects import effect_sizes
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
-from harness.tracks.folds import Judged, block_parts, fold_parts, joined_parts, judged, leak_parts
+from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
 from harness.tracks.foreign import each, error_probe
 from harness.training.logistic import OUTER
 
@@ -85,8 +85,6 @@ class Errors(Track):
             parts |= leak_parts(probe, features, items, unit)
         if "joined_p" in wanted:
             parts |= joined_parts(probe, features, answers.confidence_nK, items, unit, parts["item_p"])
-        if "block_p" in wanted:
-            parts |= block_parts(probe, features, items, unit, len(answers.blocks) * len(answers.positions))
         return parts
 
     def _effects(self, features: Features) -> Contribution:
@@ -97,9 +95,7 @@ class Errors(Track):
         """Put the folds' answers back into order, and the effect sizes into a table."""
         *of_folds, sizes = list(contributions)
         items = self.items
-        parts = _ordered(
-            of_folds, "index", ("item_p", "item_prior", "control_p", "confidence_p", "joined_p", "block_p")
-        )
+        parts = _ordered(of_folds, "index", ("item_p", "item_prior", "control_p", "confidence_p", "joined_p"))
         parts |= _ordered(of_folds, "leak_index", ("leak_p",))
         parts |= {name: np.concatenate([c[name] for c in of_folds]) for name in ("train_right", "train_n")}
         parts |= {

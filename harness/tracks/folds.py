@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -107,18 +107,6 @@ def joined_parts(
         logistic.fit(value_nK[~test_n], items.y_n[~test_n], items.group_n[~test_n])
         found[name] = np.exp(logistic.log_probs(value_nK[test_n], 2)[:, 1])
     return found
-
-
-def block_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int, blocks: int) -> dict[str, Floats]:
-    """Return the probability from the features of each block alone, ``[n, blocks]``; none where it reads no block."""
-    test_n = items.fold_n == fold
-    found = np.full((int(test_n.sum()), blocks), np.nan)
-    for block in range(blocks):
-        own = features.block_F == block
-        if own.any():
-            alone = replace(features, value_nF=features.value_nF[:, own], block_F=features.block_F[own])
-            found[:, block] = chance(probe, alone.value_nF, items.y_n, items.group_n, ~test_n)[test_n]
-    return {} if np.isnan(found).all() else {"block_p": found}
 
 
 def _odds(p_n: Floats) -> Floats:
