@@ -29,6 +29,8 @@ def parts(seed: int = 0, n: int = 120) -> dict[str, Array]:
         "control_p": draw.random(n),
         "control_y": (draw.random(n) < 0.5).astype(float),
         "leak_p": draw.random(n),
+        "control_prior": np.full(n, 0.45),
+        "leak_prior": np.full(n, 0.52),
         "confidence_p": draw.random(n),
         "joined_p": p,
         "train_right": np.array([50.0, 60.0]),
@@ -51,9 +53,9 @@ INDEPENDENT: dict[str, Callable[[Parts], float]] = {
     "brier": lambda a: sk.brier_score_loss(a["item_y"], a["item_p"]),
     "selectivity": lambda a: (
         sk.balanced_accuracy_score(a["item_y"], a["item_p"] >= a["item_prior"])
-        - sk.balanced_accuracy_score(a["control_y"], a["control_p"] >= a["item_prior"])
+        - sk.balanced_accuracy_score(a["control_y"], a["control_p"] >= a["control_prior"])
     ),
-    "leak_check": lambda a: sk.balanced_accuracy_score(a["control_y"], a["leak_p"] >= a["item_prior"]),
+    "leak_check": lambda a: sk.balanced_accuracy_score(a["control_y"], a["leak_p"] >= a["leak_prior"]),
     "added_auroc": lambda a: (
         sk.roc_auc_score(a["item_y"], a["joined_p"]) - sk.roc_auc_score(a["item_y"], a["confidence_p"])
     ),

@@ -204,7 +204,7 @@ def train_test_gap(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
-    needs=(*ITEMS, "item_prior", "control_p", "control_y"),
+    needs=(*ITEMS, "item_prior", "control_p", "control_prior", "control_y"),
     tracks=ERRORS,
     source="Hewitt and Liang, arXiv 1909.03368; methods.md 2.6",
     null="0",
@@ -212,7 +212,7 @@ def train_test_gap(parts: Parts, w: Array) -> Array:
 )
 def selectivity(parts: Parts, w: Array) -> Array:
     """Balanced accuracy less that of the same probe on a control task: each group has a label drawn at random."""
-    said = (parts["control_p"] >= parts["item_prior"]).astype(np.float64)
+    said = (parts["control_p"] >= parts["control_prior"]).astype(np.float64)
     control = _balanced(parts, w, said, parts["control_y"], "the control task has one class")
     return np.asarray(bal_acc(parts, w) - control, dtype=np.float64)
 
@@ -220,7 +220,7 @@ def selectivity(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="target",
-    needs=(*ITEMS, "item_prior", "leak_p", "control_y"),
+    needs=("item_cluster", "leak_p", "leak_prior", "control_y"),
     tracks=ERRORS,
     source="methods.md 2.6",
     null="0.5: answers to one problem are no more alike than others",
@@ -232,7 +232,7 @@ def leak_check(parts: Parts, w: Array) -> Array:
     Labels are drawn at random for each group, so only what answers of one group share can tell them. No score of a
     probe: what a split by rows would add to one.
     """
-    said = (parts["leak_p"] >= parts["item_prior"]).astype(np.float64)
+    said = (parts["leak_p"] >= parts["leak_prior"]).astype(np.float64)
     return _balanced(parts, w, said, parts["control_y"], "the control task has one class")
 
 

@@ -95,8 +95,10 @@ class Errors(Track):
         """Put the folds' answers back into order, and the effect sizes into a table."""
         *of_folds, sizes = list(contributions)
         items = self.items
-        parts = _ordered(of_folds, "index", ("item_p", "item_prior", "control_p", "confidence_p", "joined_p"))
-        parts |= _ordered(of_folds, "leak_index", ("leak_p",))
+        parts = _ordered(
+            of_folds, "index", ("item_p", "item_prior", "control_p", "control_prior", "confidence_p", "joined_p")
+        )
+        parts |= _ordered(of_folds, "leak_index", ("leak_p", "leak_prior"))
         parts |= {name: np.concatenate([c[name] for c in of_folds]) for name in ("train_right", "train_n")}
         parts |= {
             "n": np.bincount(items.group_n).astype(np.float64),

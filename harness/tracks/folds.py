@@ -68,6 +68,7 @@ def fold_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) 
         "item_p": p_n[test_n],
         "item_prior": np.full(int(test_n.sum()), items.y_n[~test_n].mean()),
         "control_p": control_n[test_n],
+        "control_prior": np.full(int(test_n.sum()), items.control_n[~test_n].mean()),
         "train_right": np.array([float(right_n[~test_n].sum())]),
         "train_n": np.array([float((~test_n).sum())]),
     }
@@ -77,7 +78,8 @@ def leak_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) 
     """Return the control task under a division by rows; groups are rows here too, or inner folds would not leak."""
     test_n = items.row_fold_n == fold
     p_n = chance(probe, features.value_nF, items.control_n, np.arange(len(test_n)), ~test_n)
-    return {"leak_index": np.flatnonzero(test_n).astype(np.float64), "leak_p": p_n[test_n]}
+    prior_n = np.full(int(test_n.sum()), items.control_n[~test_n].mean())
+    return {"leak_index": np.flatnonzero(test_n).astype(np.float64), "leak_p": p_n[test_n], "leak_prior": prior_n}
 
 
 def joined_parts(
