@@ -43,7 +43,7 @@ def _auroc(parts: Parts, w: Array, score: str) -> Array:
     direction="up",
     needs=ITEMS,
     tracks=ERRORS,
-    source="methods.md 1.17",
+    source="standard",
     null="the larger class's share",
     formula="Σ [ (p ≥ ½) = y ] / n",
 )
@@ -58,7 +58,7 @@ def accuracy(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=(*ITEMS, "item_prior"),
     tracks=ERRORS,
-    source="methods.md 1.17",
+    source="standard",
     null="0.5",
     formula="½ Σ over classes of the share told right, deciding at p ≥ π, the train share of wrong answers",
 )
@@ -77,7 +77,7 @@ def bal_acc(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=(*ITEMS, "item_fold"),
     tracks=ERRORS,
-    source="methods.md 0.8 (1.17): Mann-Whitney over pairs of one fold, ties one half",
+    source="Mann-Whitney over pairs of one fold, ties one half",
     null="0.5",
     formula="P(p(wrong) > p(right)) + ½ P(equal), over pairs of one fold",
 )
@@ -112,7 +112,7 @@ def auprc(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=ITEMS,
     tracks=ERRORS,
-    source="methods.md 1.17",
+    source="standard",
     null="the share of wrong answers",
     formula="wrong and p ≥ ½ / p ≥ ½",
 )
@@ -127,7 +127,7 @@ def precision_wrong(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=ITEMS,
     tracks=ERRORS,
-    source="methods.md 1.17",
+    source="standard",
     null="0 or 1: one class for all",
     formula="wrong and p ≥ ½ / wrong",
 )
@@ -142,7 +142,7 @@ def recall_wrong(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=ITEMS,
     tracks=ERRORS,
-    source="methods.md 1.17",
+    source="standard",
     null="that of the larger class",
     formula="2 · hits / (called wrong + wrong)",
 )
@@ -191,7 +191,7 @@ def ece(parts: Parts, w: Array) -> Array:
     direction="target",
     needs=(*ITEMS, "train_right", "train_n"),
     tracks=ERRORS,
-    source="system E; methods.md 2.6: with more features than answers a large gap is expected, not a finding",
+    source="standard; with more features than answers a large gap is expected, not a finding",
     null="0: the larger class for all",
     formula="accuracy on the fitted folds − accuracy",
 )
@@ -206,7 +206,7 @@ def train_test_gap(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=(*ITEMS, "item_prior", "control_p", "control_prior", "control_y"),
     tracks=ERRORS,
-    source="Hewitt and Liang, arXiv 1909.03368; methods.md 2.6",
+    source="Hewitt and Liang, arXiv 1909.03368",
     null="0",
     formula="bal_acc − bal_acc of the same probe on random labels of groups",
 )
@@ -222,7 +222,7 @@ def selectivity(parts: Parts, w: Array) -> Array:
     direction="target",
     needs=("item_cluster", "leak_p", "leak_prior", "control_y"),
     tracks=ERRORS,
-    source="methods.md 2.6",
+    source="after Hewitt and Liang, arXiv 1909.03368",
     null="0.5: answers to one problem are no more alike than others",
     formula="bal_acc on random labels of groups where rows are divided",
 )
@@ -241,7 +241,7 @@ def leak_check(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=(*ITEMS, "item_fold", "confidence_p", "joined_p"),
     tracks=ERRORS,
-    source="methods.md 2.6, incremental value",
+    source="ours",
     null="0: the probe tells nothing that the model's confidence does not",
     formula="auroc(confidence and p together) − auroc(confidence)",
 )
@@ -255,7 +255,7 @@ def added_auroc(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=("d_max",),
     tracks=ERRORS,
-    source="methods.md 0.8, 1.14; read it beside the threshold in the record's details",
+    source="Cohen 1988; read it beside the threshold in the record's details",
     null="about the threshold: what exchanged labels give",
     interval="none",
     formula="max over features of |mean(wrong) − mean(right)| / pooled SD",
@@ -270,7 +270,7 @@ def cohens_d_max(parts: Parts, w: Array) -> Array:
     direction="up",
     needs=("d_above",),
     tracks=ERRORS,
-    source="methods.md 0.8, 1.14: 95th percentile of the largest |d| where groups exchange their labels",
+    source="ours: 95th percentile of the largest |d| where groups exchange their labels",
     null="0 in 95 of 100",
     interval="none",
     formula="features with |d| above the 95th percentile of the largest |d| under exchanged labels",
