@@ -188,14 +188,50 @@ def test_a_method_that_lost_all_its_cells_has_no_value_and_fails(baseline: Path,
     assert {c.evidence.reason for c in gate.comparisons} == {"no measured cell in the run"}
 
 
-def test_a_metric_that_is_lost_is_inconclusive_with_its_reason(baseline: Path, tmp_path: Path) -> None:
+def test_a_metric_that_lost_its_value_fails_with_its_reason(baseline: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     for seed in (0, 1, 2):
         table = parts(GOOD, 48, seed, "topk")
         save(run, Case(), Cell("topk", seed), table | {"n_kl": np.zeros(48)})
     kl = found(harness.gate(run, baseline), "kl_splice")
-    assert (kl.verdict, kl.after, kl.evidence.value) == ("inconclusive", None, None)
+    assert (kl.verdict, kl.after, kl.evidence.value, kl.evidence.how) == ("fail", None, None, "lost")
     assert (kl.evidence.reason or "").startswith("no value in the run: ")
+    # The other way round there is nothing to lose, and nothing to hold the run against.
+    gained = found(harness.gate(baseline, run), "kl_splice")
+    assert (gained.verdict, gained.evidence.how) == ("inconclusive", "none")
+
+
+def test_a_method_or_task_that_the_run_lacks_does_not_pass(baseline: Path, tmp_path: Path, capsys: Capture) -> None:
+    run = folder(tmp_path / "run")
+    assert harness.gate(run, baseline).missing == ()
+    save(baseline, Case(), Cell("gated", 0))
+    save(baseline, Case("squad", "Reading", "other", 96), Cell("topk", 0))
+    gate = harness.gate(run, baseline)
+    assert gate.missing == (
+        "gsm_symbolic: gated is in the baseline and not in the run",
+        "squad: topk is in the baseline and not in the run",
+    )
+    assert (gate.verdict, gate.of("inconclusive"), gate.of("fail")) == ("inconclusive", (), ())
+    page = tmp_path / "gate.md"
+    words = ("gate", str(run), "--baseline", str(baseline))
+    loose = call(capsys, *words, "--markdown", str(page))
+    assert loose.code == 0
+    assert "warning: squad: topk is in the baseline and not in the run" in loose.err
+    assert "decides neither way" not in loose.err
+    assert "⚠️ squad: topk is in the baseline and not in the run" in page.read_text(encoding="utf-8")
+    assert call(capsys, *words, "--strict").code == 1
+    # What a run has on top is nobody's loss.
+    assert harness.gate(baseline, run).verdict == "pass"
+
+
+def test_controls_that_the_run_lacks_count_where_they_are_judged(baseline: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for seed in (0, 1, 2):
+        save(run, Case(), Cell("topk", seed, GOOD))
+    assert harness.gate(run, baseline).missing == ()
+    assert (
+        "gsm_symbolic: pca is in the baseline and not in the run" in harness.gate(run, baseline, controls=True).missing
+    )
 
 
 def test_values_of_a_count_that_agree_by_chance_are_no_proof() -> None:

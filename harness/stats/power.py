@@ -1,11 +1,11 @@
 """What a comparison can see: the power of its t test, the least difference it tells, and how much data would do.
 
-The test is the one the intervals are made with: the crossed t over seeds and clusters (``harness.stats.crossed``), with
-seeds in pairs here and unrelated in ``harness.stats.unrelated``, or Welch's t over seeds. Its standard error and degrees
-of freedom are themselves estimated, and a negative variance component counts as 0 there, so no noncentral t fits it:
-with 3 seeds and a large rest the textbook formula promises 80 % where 74 % are found. So power is the mean, over the
-joint distribution of the mean squares (independent chi-squares under normal values), of the normal probability that the
-mean difference exceeds its half-width. Two-sided, before any adjustment for several metrics: an adjusted test sees less.
+The test is the one the intervals are made with: the crossed t over seeds and clusters (``harness.stats.crossed``; seeds
+in pairs here, unrelated in ``harness.stats.unrelated``), or Welch's t over seeds. Its standard error and degrees of
+freedom are themselves estimated, and a negative variance component counts as 0 there, so no noncentral t fits it: with
+3 seeds and a large rest the textbook formula promises 80 % where 74 % are found. So power is the mean, over the joint
+distribution of the mean squares (independent chi-squares under normal values), of the normal probability that the mean
+difference exceeds its half-width. Two-sided, before any adjustment for several metrics: an adjusted test sees less.
 """
 
 from __future__ import annotations
