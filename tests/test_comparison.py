@@ -23,6 +23,8 @@ from harness.stats.paired import difference
 from harness.stats.summary import metric_pseudo_values
 from harness.stats.ties import tie_groups
 
+pytestmark = pytest.mark.usefixtures("no_cards")
+
 LOOSE = replace(GOOD, l0=71.0)
 
 

@@ -25,6 +25,8 @@ from harness.stats.estimate import Plan
 from harness.stats.paired import difference
 from harness.store.files import write_text
 
+pytestmark = pytest.mark.usefixtures("no_cards")
+
 Capture = pytest.CaptureFixture[str]
 WORSE = replace(GOOD, fvu=0.19)
 
@@ -166,7 +168,9 @@ def test_a_diagnostic_metric_is_not_judged_and_that_is_said(baseline: Path, tmp_
     write_card(baseline, "diagnostic", {})
     gate = harness.gate(folder(tmp_path / "run", WORSE, (3, 4, 5)), baseline)
     assert "fvu" not in {c.metric for c in gate.comparisons}
-    assert gate.notes == ("fvu is diagnostic on gsm_symbolic (order failed) and is not judged",)
+    assert gate.notes == (
+        "fvu is diagnostic in gsm_symbolic and is not judged: its reliability card fails order in this table",
+    )
 
 
 def test_a_cell_that_fails_anew_fails_the_gate(baseline: Path, tmp_path: Path) -> None:

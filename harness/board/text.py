@@ -90,7 +90,11 @@ def _markdown_score(score: Score, places: int) -> str:
 
 def _remarks(table: Table) -> list[str]:
     lines = [f"- {escape_markdown(note)}" for note in table.notes]
-    lines += [f"- {escape_markdown(c.name)} is {escape_markdown(c.diagnostic)}." for c in table.columns if c.diagnostic]
+    lines += [
+        f"- {escape_markdown(c.name)} is diagnostic only: {escape_markdown(c.diagnostic)}."
+        for c in table.columns
+        if c.diagnostic
+    ]
     for row in table.rows:
         label = escape_markdown(row.label)
         if row.unranked:
