@@ -169,8 +169,15 @@ def test_a_diagnostic_metric_is_not_judged_and_that_is_said(baseline: Path, tmp_
     gate = harness.gate(folder(tmp_path / "run", WORSE, (3, 4, 5)), baseline)
     assert "fvu" not in {c.metric for c in gate.comparisons}
     assert gate.notes == (
-        "fvu is diagnostic in gsm_symbolic and is not judged: its reliability card fails order in this table",
+        "fvu is diagnostic in gsm_symbolic and is not judged without a tolerance of its own: "
+        "its reliability card fails order in this table",
     )
+    for name in ("fvu", "gsm_symbolic/fvu"):
+        asked = harness.gate(tmp_path / "run", baseline, {name: 0.01})
+        assert found(asked, "fvu").verdict == "fail"
+        assert "is judged, since it has a tolerance of its own" in asked.notes[0]
+    others = harness.gate(tmp_path / "run", baseline, {"squad/fvu": 0.01, "default": "1%"})
+    assert "fvu" not in {c.metric for c in others.comparisons}
 
 
 def test_a_cell_that_fails_anew_fails_the_gate(baseline: Path, tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def _judged(pair: Pair, cards: Cards, chosen: Tolerances, notes: dict[str, None]
             notes[f"{name} has no interval and is not judged"] = None
         elif why := diagnostic(cards, known[name], pair.task, pair.table):
             wanted = chosen.named(pair.task, known[name])
-            said = "judged, since a tolerance is given for it" if wanted else "not judged unless a tolerance is given"
+            said = (
+                "judged, since it has a tolerance of its own" if wanted else "not judged without a tolerance of its own"
+            )
             notes[f"{name} is diagnostic in {pair.task} and is {said}: {why}"] = None
             if wanted:
                 yield known[name]
