@@ -108,6 +108,15 @@ def test_comparisons_see_the_detectable_difference_in_80_percent(name: str) -> N
     assert turned.test(seeds, clusters).detectable() == test.detectable()
 
 
+def test_the_power_is_that_over_very_many_drawn_mean_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 024 even points stand for the joint distribution of five mean squares to .002."""
+    deltas = {name: spread.test(*size).detectable(0.8) for name, (spread, *size) in UNRELATED.items()}
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr("harness.stats.unrelated.mean_square", lambda df, _: rng.chisquare(df, 400_000) / df)
+    for name, (spread, *size) in UNRELATED.items():
+        assert spread.test(*size).power(deltas[name]) == pytest.approx(0.8, abs=0.002)
+
+
 def test_the_variances_of_two_methods_are_found_again() -> None:
     rng, found = np.random.default_rng(0), []
     truth = Unrelated(Side(0.5, 1.0), Side(0.1, 0.2), 2.0)

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy import optimize, special, stats
+from scipy.stats import qmc
 
 from harness.metrics.contract import Array
 
@@ -28,10 +29,9 @@ MOST_CLUSTERS = 10_000_000
 MOST_SEEDS = 200
 # The fewest that a board ranks.
 FEWEST_SEEDS = 3
-# Points of the joint distribution of mean squares; the error of a power is below .003.
-_POINTS = 4096
-# Powers of the root of x^6 = x + 1: points whose coordinates are their multiples fill the cube evenly (Roberts 2018).
-_ROOT = 1.1347241384015194
+# Points of the joint distribution of mean squares (a power of 2) and how many of these there are at most;
+# the error of a power is below .002.
+_POINTS, _SQUARES = 1024, 5
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,17 @@ def half_width(variance_R: Array, df_R: Array) -> Array:
 @lru_cache(maxsize=512)
 def mean_square(df: int, dimension: int) -> Array:
     """Return a mean square with expectation 1 at the points, ``[R]``; up to five dimensions are independent."""
-    place_R = (0.5 + np.arange(1, _POINTS + 1) * _ROOT ** -(dimension + 1)) % 1
+    place_R = _points()[:, dimension]
     found = np.asarray(stats.chi2.ppf(place_R, df) / df, dtype=np.float64)
     found.setflags(write=False)
     return found
+
+
+@lru_cache(maxsize=1)
+def _points() -> Array:
+    """Return points that fill the cube evenly, ``[R, dimension]``: Sobol 1967, in the middle of their cells."""
+    places = qmc.Sobol(_SQUARES, scramble=False).random(_POINTS)
+    return np.asarray(places + 0.5 / _POINTS, dtype=np.float64)
 
 
 def components(difference_SC: Array) -> Components:
