@@ -117,7 +117,8 @@ def _terms() -> str:
         f"Loss: baseline minus run in the metric's better direction (run minus baseline for targets). "
         f"Pass: its one-sided {level} bound is below the tolerance, each metric for itself. Fail: it exceeds the "
         f"tolerance, with at most {100 * ALPHA:.0f} % chance of any such fail in the whole gate where only seeds "
-        f"changed (not promised for one seed a side, unless a reliability card tells its noise); or the run lost the value, or a cell."
+        f"changed (not promised for one seed a side, unless a reliability card tells its noise); or the run lost the "
+        f"value, or a cell."
     )
 
 

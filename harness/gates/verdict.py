@@ -47,9 +47,9 @@ def judge(evidence: Sequence[Evidence], tolerances: Sequence[float]) -> list[Jud
     ``pass``: the one-sided 95 % bound of the loss lies below the tolerance, each comparison for itself. ``fail``: the
     loss exceeds the tolerance with p <= .05 after Holm over all comparisons that vary, so that with probability .95
     nothing fails where nothing changed but the seeds (not promised for one seed a side, unless a reliability card
-    tells its noise: nothing else says how seeds vary); and its own interval lies beyond the tolerance. Else ``inconclusive``. What does
-    not vary at all is judged by its value, and a value that the run lost is a fail. For targets the loss may lie on
-    either side.
+    tells its noise: nothing else says how seeds vary); and its own interval lies beyond the tolerance. Else
+    ``inconclusive``. What does not vary at all is judged by its value, and a value that the run lost is a fail. For
+    targets the loss may lie on either side.
 
     Args:
         evidence: of every comparison.
