@@ -33,6 +33,15 @@ _COMMANDS = {
     "doctor": ("harness.cli.doctor", "Say what this installation has and lacks."),
 }
 
+GROUPS = {
+    "Measure and publish": ("eval", "leaderboard", "features", "export"),
+    "Judge": ("compare", "power", "gate", "audit", "verify"),
+    "Keep and share": ("records", "index", "store", "events", "import", "convert"),
+    "Write your own": ("new", "validate", "schema", "docs"),
+    "Look up": ("list", "show", "model", "doctor"),
+}
+"""Which heading of ``harness --help`` a command stands under."""
+
 
 class ReaderGoneError(Exception):
     """Whoever read stdout has closed it. Not an ``OSError``, which click would turn into exit code 1."""
@@ -65,8 +74,10 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        width = max(map(len, _COMMANDS))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), _COMMANDS[name][1]) for name in names])
 
 
 # lm-eval's users write --output_path, click's write --output-path: both are understood.
