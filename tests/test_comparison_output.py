@@ -207,7 +207,12 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 def test_the_command_writes_into_the_run_folder_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("old", "new"):
         save(tmp_path / name, Case(), Cell("one"))
-    assert call(capsys, "compare", str(tmp_path / "new"), str(tmp_path / "old")).code == 0
+        save(tmp_path / name, Case(), Cell("pca", 0, role="floor", seeded=False))
+    answer = call(capsys, "compare", str(tmp_path / "new"), str(tmp_path / "old"))
+    assert answer.code == 0
+    # Every line on stderr says of which row it is; that a control is one is no news where it stands on both sides.
+    said = [line for line in answer.err.splitlines() if not line.startswith(str(tmp_path))]
+    assert [line.partition(" has ")[0] for line in said] == ["gsm_symbolic: one: A", "gsm_symbolic: one: B"]
     assert {path.suffix for path in (tmp_path / "new" / "compare").iterdir()} == {".html", ".md", ".json"}
 
 

@@ -27,7 +27,7 @@ def error(rate: float, sets: int) -> float:
 @pytest.mark.parametrize("name", SIM.INTERVALS)
 def test_intervals_of_95_percent_cover_90_to_98(name: str) -> None:
     draw, world = SIM.INTERVALS[name]
-    assert 0.90 <= SIM.coverage(draw, world, 500) <= 0.98
+    assert 0.90 <= SIM.coverage(draw, world, 300) <= 0.98
 
 
 def test_coverage_is_counted_so_that_a_bad_interval_fails() -> None:

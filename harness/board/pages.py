@@ -34,7 +34,7 @@ def build(folder: Path, out: Path) -> BuiltPages:
     return _write(load_board(folder), out, folder)
 
 
-def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list[Path]:
+def write_pages(board: Board, out_dir: str | Path, folder: str | Path | None = None) -> list[Path]:
     """Write all pages and return ``index.html``, ``board.md``, ``board.csv``, ``board.json``, ``overview.csv``.
 
     Equal records give equal bytes.
@@ -44,7 +44,7 @@ def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list
         out_dir: where the pages go.
         folder: where the board was read from, ``out_dir`` by default; pages of rows read their records there.
     """
-    return _write(board, out_dir, folder or out_dir).paths
+    return _write(board, Path(out_dir), Path(folder or out_dir)).paths
 
 
 def _write(board: Board, out: Path, folder: Path) -> BuiltPages:

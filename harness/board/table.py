@@ -19,11 +19,12 @@ from harness.specs.reliability import cards_of
 from harness.store.files import sha256_text
 
 
-def load_board(folder: Path) -> Board:
+def load_board(folder: str | Path) -> Board:
     """Read every record under ``FOLDER/results`` and return the board; values come from parts, never from the JSON.
 
     Tables whose records have not changed since they were built last come from the cache, and are the same.
     """
+    folder = Path(folder)
     memory = Memory(folder)
     records, problems = scan(folder, memory.records())
     built = _tables(folder, records, memory)

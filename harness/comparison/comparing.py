@@ -174,7 +174,8 @@ def _notes(pair: Pair) -> tuple[str, ...]:
         failed = [str(seed.seed) for seed in entry.seeds if seed.status == "failed"]
         if failed:
             notes.append(f"{side}: seed {', '.join(failed)} failed; the seeds that are left may flatter it.")
-        if entry.role is not None:
+        # Held against itself in another folder, a control is no surprise.
+        if entry.role is not None and pair.a.label != pair.b.label:
             notes.append(f"{side} is a control ({entry.role}).")
     if pair.a.key[2] != pair.b.key[2] and pair.a.label == pair.b.label:
         notes.append("Parameters or code of the method differ between the two folders.")
