@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.board import formats, links
 from harness.board.across import MethodLine, across
+from harness.board.apart import MOST, by_tool
 from harness.board.cell_page import cell_view, fact_list
 from harness.board.overview_text import overview_csv
 from harness.board.page import code_digest, environment, inline, package_version, shown
@@ -50,7 +51,7 @@ def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list
 def _write(board: Board, out: Path, folder: Path) -> BuiltPages:
     built = BuiltPages(out / links.INDEX, out / "board.md", out / "board.csv", out / "board.json", out / "overview.csv")
     pages = Pages(board, folder)
-    written = [*pages.write_tables(out)]
+    written = [*pages.write_tables(out), *pages.write_imported(out)]
     _remove_stale(out, written)
     write_text(out / LIST, json.dumps(sorted(written), indent=0) + "\n")
     texts = (pages.overview(), markdown(board), csv_text(board), json_text(board), overview_csv(across(board)))
@@ -85,6 +86,19 @@ class Pages:
                     write_text(out / path, self.cell(table, row))
                 yield path
 
+    def write_imported(self, out: Path) -> Iterator[str]:
+        """Write the page of other tools' results, where there are any, and yield its path."""
+        if self._board.imported:
+            write_text(out / links.IMPORTED, self.imported())
+            yield links.IMPORTED
+
+    def imported(self) -> str:
+        """Return the page of other tools' results."""
+        groups = by_tool(self._board.imported)
+        return self._render(
+            "imported.html.j2", self._cell, sha256_text(self._code), groups=groups, most=MOST, value=_figures
+        )
+
     def overview(self) -> str:
         """Return the page across tasks."""
         found = across(self._board)
@@ -95,6 +109,7 @@ class Pages:
         return self._render(
             "overview.html.j2", assets, sha256_text(self._code), board=self._board, found=found, decimals=decimals,
             keys=keys, edges=edges, line_link=lambda line: _line_link(line, found.columns),
+            tools=by_tool(self._board.imported),
         )  # fmt: skip
 
     def task(self, table: Table) -> str:
