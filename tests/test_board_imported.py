@@ -54,7 +54,7 @@ def test_they_stand_on_a_page_of_their_own_with_the_hash_of_their_file(folder: P
     write_pages(load_board(folder), folder)
     pages = {name: read(page) for name, page in pages_of(folder).items()}
     text = pages["imported.html"].text
-    for said in ("a" * 64, "b" * 64, "0.7123", "0.0085", "none: null in the file", "2 January 2026, 03:04 UTC"):
+    for said in ("a" * 64, "b" * 64, "0.712346", "0.0085", "none: null in the file", "2 January 2026, 03:04 UTC"):
         assert said in text
     assert text.index("LM Evaluation Harness") < text.index("smollm") < text.index("SAEBench") < text.index("pythia")
     links = {attributes.get("href") for name, attributes in pages["index.html"].elements if name == "a"}

@@ -41,12 +41,9 @@ def by_tool(imported: Sequence[Imported]) -> tuple[ToolResults, ...]:
     return tuple(ToolResults(t, TITLES[t], tuple(one for one in imported if one.tool == t)) for t in tools)
 
 
-def number(value: ImportedValue) -> str:
-    """Write a number with the figures that mean something, and its standard error where the tool gave one."""
-    if value.value is None:
-        return formats.DASH
-    error = "" if value.stderr is None else f" ± {formats.significant(value.stderr, 2)}"
-    return formats.significant(value.value, 4) + error
+def number(value: float | None) -> str:
+    """Write a number of another tool with six figures, whatever its size."""
+    return formats.DASH if value is None else f"{value:.6g}"
 
 
 def source(one: Imported) -> str:
@@ -65,7 +62,12 @@ def imported_markdown(imported: Sequence[Imported]) -> list[str]:
     """Return the lines of a section of its own; none without results."""
     if not imported:
         return []
-    lines = ["## Imported from other tools", "", "Numbers as their tools wrote them; never ranked with ours.", ""]
+    lines = [
+        "## Imported from other tools",
+        "",
+        "Numbers of their tools, to six figures; never ranked with ours. After ± stands a standard error.",
+        "",
+    ]
     for group in by_tool(imported):
         lines += [f"### {escape_markdown(group.title)}", ""]
         for one in group.files:
@@ -84,7 +86,9 @@ def _markdown(one: Imported) -> list[str]:
 
 
 def _said(value: ImportedValue) -> str:
-    return f"none: {value.reason or 'no reason recorded'}" if value.value is None else number(value)
+    if value.value is None:
+        return f"none: {value.reason or 'no reason recorded'}"
+    return number(value.value) if value.stderr is None else f"{number(value.value)} ± {number(value.stderr)}"
 
 
 def imported_json(imported: Sequence[Imported]) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.board import formats
+from harness.board.escaping import shown
 from harness.board.feature_data import list_columns, page_data
 from harness.board.histogram import Histogram, histogram
-from harness.board.page import environment, inline, package_version, shown
+from harness.board.page import environment, inline, package_version
 from harness.specs.features import Clusters, Feature, FeatureFile, LayerFeatures, Match
 from harness.store.files import write_text
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from harness.board import formats, links
 from harness.board.across import MethodLine, across
-from harness.board.apart import MOST, by_tool
+from harness.board.apart import MOST, by_tool, number
 from harness.board.cell_page import cell_view, fact_list
+from harness.board.escaping import shown
 from harness.board.overview_text import overview_csv
-from harness.board.page import code_digest, environment, inline, package_version, shown
+from harness.board.page import code_digest, environment, inline, package_version
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
 from harness.board.task_page import COSTS, task_view
@@ -96,7 +97,7 @@ class Pages:
         """Return the page of other tools' results."""
         groups = by_tool(self._board.imported)
         return self._render(
-            "imported.html.j2", self._cell, sha256_text(self._code), groups=groups, most=MOST, value=_figures
+            "imported.html.j2", self._cell, sha256_text(self._code), groups=groups, most=MOST, value=number
         )
 
     def overview(self) -> str:

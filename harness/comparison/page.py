@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board import formats
-from harness.board.page import environment, inline, package_version, shown
+from harness.board.escaping import shown
+from harness.board.page import environment, inline, package_version
 from harness.comparison import words
 from harness.comparison.findings import Comparison, TableFinding
 from harness.comparison.forest import Forest, forest
