@@ -115,6 +115,8 @@ def test_the_page_shows_rank_score_and_verdict_in_words(board: Board, tmp_path: 
     line = read(row_line(page, "relu_l1") + "</tr>")
     assert f"{score.rank}" in line.text
     assert f"{score.value:.3f}" in line.text
+    assert f"[{score.lo:.3f}, {score.hi:.3f}]" in line.text
+    assert "Fraction of variance unexplained" in read(page).text
     assert any(tag == "em" and attributes.get("class") == "null" for tag, attributes in line.elements)
     assert "missing" in line.text
 

@@ -71,6 +71,11 @@ class Across:
     older: tuple[Table, ...]
 
     @property
+    def mains(self) -> tuple[Column, ...]:
+        """The metrics that stand for tasks, each once, in the order of the columns."""
+        return tuple({column.main.name: column.main for column in self.columns if column.main}.values())
+
+    @property
     def tracks(self) -> tuple[tuple[str, tuple[TaskColumn, ...]], ...]:
         """Neighbouring columns of one track, in the order of the columns."""
         names = dict.fromkeys(column.table.track for column in self.columns)
