@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 from commands import call
 
-from harness.cli.talk import print_table
+from harness.cli.talk import print_json, print_table
 
 Capture = pytest.CaptureFixture[str]
 
@@ -39,3 +40,12 @@ def test_an_error_gives_the_terminal_no_orders(capsys: Capture) -> None:
     answer = call(capsys, "show", "no\x1b[31m\u202esuch")
     assert answer.code == 2
     assert "no\ufffd[31m\ufffdsuch" in answer.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_json_keeps_every_letter_and_gives_no_orders(name: str, capsys: Capture) -> None:
+    print_json({name: [name, "é"]})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {name: [name, "é"]}
+    assert not set("\x1b\u202e\ud800") & set(out)
+    assert "é" in out

@@ -7,7 +7,7 @@ import re
 
 # What a page or a terminal acts on instead of showing it: controls, halves of pairs, and marks that turn the direction
 # of whatever text follows them.
-_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*( of [A-Za-z0-9][A-Za-z0-9_.-]*)?")
 _MARKUP = re.compile(r"([\\`*_\[\]{}|#~!])")
 # What a forge turns into a link or a mention, wherever it stands in text.
@@ -26,7 +26,7 @@ def plain(value: float | None) -> float | None:
 
 def shown(text: str) -> str:
     """Return text in which nothing stands that a page or a terminal would act on without showing it."""
-    return _UNSHOWN.sub("\ufffd", text)
+    return UNSHOWN.sub("\ufffd", text)
 
 
 def escape_markdown(text: str) -> str:

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from harness.board.escaping import shown
+from harness.board.escaping import UNSHOWN, shown
 
 _BREAKS = re.compile(r"[\t\n]")
 # A line every so often where there is no terminal to draw a bar on.
@@ -72,8 +72,9 @@ class Talk:
 
 
 def print_json(value: Any) -> None:
-    """Print data as JSON to stdout; NaN is not JSON and is refused."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print data as JSON to stdout; NaN is not JSON and is refused. What a terminal would act on is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(UNSHOWN.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
 
 def words(row: Mapping[str, Any]) -> list[str]:
