@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from board_cases import GOOD
 from board_records import Case, Cell, save
 
-from harness.board import load_board
+from harness.board import build, load_board
 from harness.board.publish import publish
 from harness.board.text import csv_text, json_text, markdown
 from harness.errors import UserError
@@ -170,3 +171,17 @@ def test_a_hostile_reliability_card_is_text(run: Path) -> None:
     text = markdown(board)
     assert "<img" not in text
     assert "\u202e" not in text + csv_text(board) + json_text(board)
+
+
+@pytest.mark.parametrize("name", ["tasks", "cells"])
+def test_no_page_is_written_or_removed_through_a_link(run: Path, tmp_path: Path, name: str) -> None:
+    build(run, run)
+    outside = tmp_path / "outside"
+    (run / name).rename(outside)
+    (run / name).symlink_to(outside)
+    kept = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
+    with pytest.raises(UserError, match="leads out of"):
+        build(run, run)
+    shutil.rmtree(run / "results")
+    build(run, run)
+    assert {path: path.stat().st_mtime_ns for path in outside.rglob("*")} == kept

@@ -22,6 +22,7 @@ from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
 from harness.board.task_page import COSTS, task_view
 from harness.board.text import csv_text, json_text, markdown
+from harness.errors import UserError
 from harness.metrics.contract import all_metrics
 from harness.store.files import sha256_text, write_text
 
@@ -78,6 +79,10 @@ class Pages:
             # A table that does not say what it was made from may have changed.
             digest = self._digest(table) if table.digest else ""
             path = links.task_page(table)
+            for folder in {
+                (out / name).parent for name in (path, *(links.cell_page(table, r) for r in table.rows[:1]))
+            }:
+                _refuse_links_out(out, folder)
             if not _is_current(out / path, digest):
                 write_text(out / path, self.task(table))
             yield path
@@ -156,6 +161,15 @@ def _line_link(line: MethodLine, columns: Iterable[Any]) -> str:
     return next(links.cell_page(column.table, crossing.row) for column, crossing in pairs if crossing.row)
 
 
+def _refuse_links_out(out: Path, folder: Path) -> None:
+    if not _is_inside(out, folder):
+        raise UserError(f"'{folder}' is a link that leads out of '{out}'; nothing is written through it")
+
+
+def _is_inside(out: Path, folder: Path) -> bool:
+    return folder.resolve().is_relative_to(out.resolve())
+
+
 def _is_current(path: Path, digest: str) -> bool:
     """Say whether a page was made from this digest."""
     try:
@@ -175,7 +189,8 @@ def _remove_stale(out: Path, written: Iterable[str]) -> None:
     kept = set(written)
     for name in listed if isinstance(listed, list) else []:
         # The list is a file like any other, so it is not trusted with paths.
-        if isinstance(name, str) and links.is_page(name) and name not in kept:
+        inside = isinstance(name, str) and links.is_page(name) and _is_inside(out, (out / name).parent)
+        if inside and name not in kept:
             (out / name).unlink(missing_ok=True)
             folder = (out / name).parent
             if folder.is_dir() and not any(folder.iterdir()):
