@@ -38,6 +38,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def no_cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No reliability card comes with the package, so that no metric of a made-up table is diagnostic."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.specs.reliability.PACKAGED", tmp_path_factory.mktemp("cards"))
+        yield
+
+
 @pytest.fixture
 def data_dir() -> Path:
     """The folder of mirrors: HARNESS_DATA where it is set, else rows of our own in the same schema."""

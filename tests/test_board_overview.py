@@ -111,7 +111,9 @@ def test_the_command_writes_the_overview_beside_the_page(
 METRIC = '''
 from harness.metrics.contract import metric, ratio
 
-@metric(unit="1", direction="down", needs=("se", "n"), tracks=("reconstruction",), source="x", null="x")
+@metric(
+    unit="1", direction="down", needs=("se", "n"), tracks=("reconstruction",), source="x", null="x", formula="Σe / n",
+)
 def of_mine(parts, w):
     """Error of a token."""
     return ratio(w @ parts["se"], w @ parts["n"])

@@ -26,6 +26,9 @@ from harness.store.files import write_text
 PROVENANCE = CardProvenance(command="x", version="0", commit=None, dirty=None, finished="2026-11-20T12:00:00+00:00")
 
 
+pytestmark = pytest.mark.usefixtures("no_cards")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     three(tmp_path, "topk", GOOD)
@@ -102,7 +105,7 @@ def test_a_metric_whose_card_fails_here_has_neither_rank_nor_margin(folder: Path
     table = only_table(folder)
     (column,) = (column for column in table.columns if column.diagnostic)
     assert column.name == "fvu"
-    assert column.diagnostic == "diagnostic only: its reliability card fails order on this task"
+    assert column.diagnostic == "its reliability card fails order in this table"
     for old, new in zip(sorted(before.rows, key=str), sorted(table.rows, key=str), strict=True):
         assert (new.scores["fvu"].rank, new.scores["fvu"].margin) == (None, None)
         assert new.scores["fvu"].value == old.scores["fvu"].value

@@ -15,6 +15,8 @@ from harness.metrics.contract import get_metric
 from harness.stats.summary import metric_pseudo_values
 from harness.stats.ties import tie_groups, welch_holm
 
+pytestmark = pytest.mark.usefixtures("no_cards")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

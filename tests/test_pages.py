@@ -17,6 +17,8 @@ from harness.board import build, load_board, write_pages
 from harness.board.rows import Board, Reference
 from harness.store.files import sha256_text
 
+pytestmark = pytest.mark.usefixtures("no_cards")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,7 +92,7 @@ def test_equal_records_give_equal_bytes_wherever_they_lie(tmp_path: Path) -> Non
         for cell in (*(Cell(name, seed) for name in ("topk", "gated") for seed in (0, 1, 2)), *controls(("topk",))):
             save(folder, Case(), cell)
     first, second = build(tmp_path / "here", tmp_path / "a"), build(tmp_path / "there", tmp_path / "b")
-    assert [p.name for p in first.paths] == ["index.html", "board.md", "board.csv", "board.json"]
+    assert [p.name for p in first.paths] == ["index.html", "board.md", "board.csv", "board.json", "overview.csv"]
     written = [
         sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file())
         for root in (first.html.parent, second.html.parent)

@@ -115,5 +115,7 @@ def _crossing(column: TaskColumn, row: Row | None) -> Crossing:
         measured = any(seed.status == "ok" for seed in row.seeds)
         return Crossing("no value" if measured else "failed", score.reason or "no reason recorded", row)
     if score.rank is None:
-        return Crossing("unranked", row.unranked or column.main.diagnostic or "this metric ranks nobody", row, score)
+        why = column.main.diagnostic
+        doubt = f"diagnostic only: {why}" if why else "this metric ranks nobody"
+        return Crossing("unranked", row.unranked or doubt, row, score)
     return Crossing("ranked", None, row, score)

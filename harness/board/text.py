@@ -92,7 +92,11 @@ def _markdown_score(score: Score, places: int) -> str:
 
 def _remarks(table: Table) -> list[str]:
     lines = [f"- {escape_markdown(note)}" for note in table.notes]
-    lines += [_doubt(column) for column in table.columns if column.diagnostic]
+    lines += [
+        f"- {escape_markdown(c.name)} is diagnostic only: {escape_markdown(c.diagnostic)}."
+        for c in table.columns
+        if c.diagnostic
+    ]
     for row in table.rows:
         label = escape_markdown(row.label)
         if row.unranked:
@@ -100,11 +104,6 @@ def _remarks(table: Table) -> list[str]:
         lines += [f"- {label}, seed {s.seed}, failed: {escape_markdown(s.reason or '')}" for s in row.failed]
     lines += [f"- {escape_markdown(labels)}: {escape_markdown(text)}" for labels, text in table.warnings]
     return [*lines, ""] if lines else []
-
-
-def _doubt(column: Column) -> str:
-    name, why = escape_markdown(column.name), escape_markdown(column.diagnostic or "")
-    return f"- {name} is shown as a diagnostic and ranks nobody: {why}."
 
 
 def csv_text(board: Board) -> str:

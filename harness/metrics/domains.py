@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from harness.metrics.contract import Array, Parts, metric, ratio
 
 DOMAINS = ("domains",)
-_SOURCE = "methods.md 1.17, 2.3; logistic regression under StratifiedGroupKFold"
+_SOURCE = "ours; logistic regression under scikit-learn's StratifiedGroupKFold"
 _NO_ITEM = "a class has no document"
 
 
@@ -147,7 +147,7 @@ def domain_gain(parts: Parts, w: Array) -> Array:
     formula="as domain_bal_acc, with the labels of groups exchanged",
     needs=("doc_cluster", "permuted_label", "permuted_scores"),
     tracks=DOMAINS,
-    source="methods.md 2.6 (control task of Hewitt and Liang, arXiv 1909.03368): groups exchange their labels",
+    source="control task of Hewitt and Liang, arXiv 1909.03368: groups exchange their labels",
     null="one over the number of domains; an interval above it for most methods is a leak between folds",
 )
 def domain_bal_acc_permuted(parts: Parts, w: Array) -> Array:
@@ -165,7 +165,7 @@ def domain_bal_acc_permuted(parts: Parts, w: Array) -> Array:
     formula="leak_r2 = 1 − Σ‖x̄−g(z̄)‖² / Σ‖x̄−μ‖² over documents, g and μ from the other folds",
     needs=("leak_se", "leak_total"),
     tracks=DOMAINS,
-    source="methods.md 2.3",
+    source="ours",
     null="0; a dictionary without a shared code tells the mean by its token codes, as it should",
 )
 def leak_r2(parts: Parts, w: Array) -> Array:

@@ -116,7 +116,7 @@ def reasonscore_gap(parts: Parts, w: Array) -> Array:
     formula="rs_ratio = mean over selected latents of mᵢ(keywords) / max(mᵢ(all tokens), 1e-6)",
     needs=("rr_in", "rr_all", "rr_in_n", "n"),
     tracks=REASONING,
-    source="methods.md 1.13 (global average; keywords in four surface forms, no window)",
+    source="after arXiv 2503.18878: global average; keywords in four surface forms, no window",
     null="a latent that ignores the keywords: 1; at most tokens / keyword tokens",
 )
 def rs_ratio(parts: Parts, w: Array) -> Array:
@@ -139,7 +139,7 @@ def rs_ratio(parts: Parts, w: Array) -> Array:
     formula="rs_topk = mean over pairs (latent, prompt it leads) of keyword activation / overall activation",
     needs=("rk_sum", "rk_count"),
     tracks=REASONING,
-    source="methods.md 1.13 (per prompt, among its top-k latents; keywords in four surface forms, no window)",
+    source="after arXiv 2503.18878: per prompt, among its top-k latents; keywords in four surface forms, no window",
     null="a latent that ignores the keywords: 1",
 )
 def rs_topk(parts: Parts, w: Array) -> Array:

@@ -87,7 +87,7 @@ def l1(parts: Parts, w: Array) -> Array:
     formula="bits_per_token = 8 · S + min(L0 · (log₂ F + 8), 8 · F), S shared numbers sent a token",
     needs=("n", "l0", "shared_sent", "fires"),
     tracks=DICTIONARIES,
-    source="methods.md 2.3; ours",
+    source="ours",
     null="identity: 8 times the width; mean_only: 0",
     margin=False,
 )
