@@ -83,7 +83,7 @@ def markdown(gate: Gate) -> str:
     """Return the gate as GitHub-flavoured Markdown: what did not pass in the open, the rest folded."""
     lines = [f"## Gate: {_MARKS[gate.verdict]}", "", f"{summary(gate)}.", ""]
     lines += [_lost(cell.task, cell.method, cell.seed, cell.reason) for cell in gate.failed]
-    lines += [f"- ⚠️ {escape_markdown(text)}" for text in gate.missing]
+    lines += [f"- ⚠️ {inert(text)}" for text in gate.missing]
     lines += [""] if gate.failed or gate.missing else []
     lines += _table([*gate.of("fail"), *gate.of("inconclusive")])
     lines += _folded(f"{len(gate.of('pass'))} passed", _table(gate.of("pass")))
