@@ -310,7 +310,7 @@ def test_exit_codes_and_outputs(baseline: Path, tmp_path: Path, capsys: Capture)
 
 
 def test_hostile_names_stay_text(tmp_path: Path, capsys: Capture) -> None:
-    nasty = "</summary><img src=x onerror=alert(1)> | `x`"
+    nasty = "</summary><img src=x onerror=alert(1)> | `x` @team"
     for name, seeds in (("a", (0, 1, 2)), ("b", (3, 4, 5))):
         for seed in seeds:
             cell = Cell("topk", seed, GOOD)
@@ -321,6 +321,8 @@ def test_hostile_names_stay_text(tmp_path: Path, capsys: Capture) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<img" not in text
     assert "&lt;img" in text
+    assert "@<!-- -->team" in text
+    assert "@team" not in text
 
 
 def test_the_gate_needs_no_torch() -> None:

@@ -50,5 +50,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"harness: {message}", err=True)
+    from harness.board.escaping import shown
+
+    click.echo(f"harness: {shown(message)}", err=True)
     sys.exit(code)
