@@ -49,7 +49,7 @@ def words(text: str = "", **options: str) -> list[str]:
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
-    "command": (["evl"], "unknown command 'evl'. Did you mean 'eval'? Allowed: doctor, eval, "),
+    "command": (["evl"], "unknown command 'evl'. Did you mean 'eval'? Allowed: audit, "),
     "listing": (["list", "method"], "unknown listing 'method'. Did you mean 'methods'?"),
     "shown": (["show", "fvuu"], "unknown method, task, track or metric 'fvuu'. Did you mean 'fvu'?"),
     "validated": (["validate", "fvuu"], "unknown method or task 'fvuu'."),
