@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from harness.metrics.contract import Array, Interval, Metric, Parts, ratio
-from harness.stats.crossed import crossed_se
+from harness.stats.crossed import crossed_se, difference_se
 from harness.stats.estimate import Estimate, Plan
 from harness.stats.families import min_p
 from harness.stats.margins import margin
@@ -27,6 +27,7 @@ from harness.stats.power import Components
 from harness.stats.seeds import seeds_welch
 from harness.stats.summary import summarise
 from harness.stats.ties import max_t, scaled_t
+from harness.stats.unrelated import FIXED, Side, Unrelated
 
 ALPHA = 0.05
 # Tokens of a cluster are exp(SIZE z); with the part LONG z of its value, long clusters are harder and a ratio of sums
@@ -102,7 +103,13 @@ def of_one(world: World, rng: Rng) -> tuple[Estimate, float]:
 
 
 def of_two(world: World, rng: Rng) -> tuple[Estimate, float]:
-    """Return the interval of the difference of two methods that are alike."""
+    """Return the interval of the difference of two methods that are alike, as comparisons make it."""
+    (a, b), _ = world.parts(rng, 2)
+    return difference(METRIC, a, b, paired_seeds=False), 0.0
+
+
+def of_pairs(world: World, rng: Rng) -> tuple[Estimate, float]:
+    """Return the same with seeds taken in pairs."""
     (a, b), _ = world.parts(rng, 2)
     return difference(METRIC, a, b), 0.0
 
@@ -146,6 +153,7 @@ INTERVALS: dict[str, tuple[Draw, World]] = {
     "difference, one seed, 60 clusters": (of_two, one_seed(60)),
     "difference, one seed, 15 clusters": (of_two, one_seed(15)),
     "difference, 3 seeds, 60 clusters": (of_two, World(3, 60)),
+    "difference, 3 seeds in pairs": (of_pairs, World(3, 60)),
     "difference, 3 and 5 seeds": (of_unequal_seeds, World(5, 60)),
     "margin over two controls, 3 seeds": (of_margin, World(3, 60)),
     "over seeds alone, 3 seeds": (of_seeds, World(3, 5)),
@@ -184,10 +192,30 @@ def found_in_table(world: World, methods: int, delta: float, sets: int, resample
     return hits / sets
 
 
-def pair_components(world: World) -> Components:
-    """Return the variance components of the difference of two methods in a world."""
-    seed, own, rest = (2 * sd**2 for sd in (world.seed, world.own, world.rest))
-    return Components(seed, own, rest) if world.seeds > 1 else Components(None, own, rest)
+def pair_components(world: World) -> Unrelated:
+    """Return how the difference of two methods varies in a world."""
+    if world.seeds == 1:
+        return Unrelated(FIXED, FIXED, 2 * (world.own**2 + world.rest**2))
+    side = Side(world.seed**2, world.rest**2)
+    return Unrelated(side, side, 2 * world.own**2)
+
+
+def seen_unrelated(spread: Unrelated, seeds: int, clusters: int, delta: float, sets: int, seed: int = 0) -> float:
+    """Return how often the interval of normal differences of unrelated seeds excludes 0."""
+    rng = np.random.default_rng(seed)
+    hits = 0
+    for _ in range(sets):
+        a_SC, b_SC = (_side(rng, side, seeds, clusters) for side in (spread.a, spread.b))
+        a_SC = a_SC + delta + np.sqrt(spread.cluster) * rng.normal(size=clusters)
+        se, df = difference_se(a_SC, b_SC)
+        hits += bool(abs(a_SC.mean() - b_SC.mean()) > stats.t.isf(ALPHA / 2, df) * se)
+    return hits / sets
+
+
+def _side(rng: Rng, side: Side, seeds: int, clusters: int) -> Array:
+    count = seeds if side.varies else 1
+    of_seeds = np.sqrt(side.seed) * rng.normal(size=(count, 1))
+    return np.asarray(of_seeds + np.sqrt(side.rest) * rng.normal(size=(count, clusters)))
 
 
 def seen(spread: Components, seeds: int, clusters: int, delta: float, sets: int, seed: int = 0) -> float:
@@ -224,6 +252,23 @@ def family_claims(clusters: int, metrics: int, shift: float, sets: int, outlier:
     return np.array([(p_NM < ALPHA).any(1).mean(), (p_NM[:, -1] < ALPHA).mean()])
 
 
+def comparison_claims(world: World, metrics: int, sets: int, paired: bool = False, single: bool = False) -> float:
+    """Return in how many tables of equal methods, each run with its seeds, a comparison claims any metric to differ.
+
+    ``paired``: with seeds taken in pairs; ``single``: with one seed of the first method. Comparisons do neither: why.
+    """
+    rng = np.random.default_rng(0)
+    claims = 0
+    for _ in range(sets):
+        tables = (world.tables(rng, 2) for _ in range(metrics))
+        pairs_M = [(a[:1] if single else a, b) for a, b in tables]
+        ses = [crossed_se(a - b) if paired else difference_se(a, b) for a, b in pairs_M]
+        difference_MC = np.stack([a.mean(0) - b.mean(0) for a, b in pairs_M])
+        t_M = [scaled_t(float(d.mean()), *se, world.clusters) for d, se in zip(difference_MC, ses, strict=True)]
+        claims += bool((min_p(difference_MC, np.array(t_M), 999) < ALPHA).any())
+    return claims / sets
+
+
 def main(sets: int) -> None:
     """Print everything."""
     error = 100 * np.sqrt(0.95 * 0.05 / sets)
@@ -239,12 +284,17 @@ def main(sets: int) -> None:
         print(
             f"  8 metrics of a comparison{', one of which hangs on a cluster' if outlier else '':36s} {claims:5.1f} %"
         )
+    for world in (World(3, 40), World(3, 40, own=0.1, seed=0.3), World(3, 40, skew=1.0), World(2, 40)):
+        shares = [100 * comparison_claims(world, 8, sets, *how) for how in ((), (True,), (False, True))]
+        print(
+            f"  8 metrics, {world}: {shares[0]:.1f} % (in pairs {shares[1]:.1f} %, one seed of one {shares[2]:.1f} %)"
+        )
     print("\na difference of the size that is said to be seen in 80 %")
     for world in (one_seed(40, 0), World(3, 40, skew=0), World(3, 40), World(5, 20, skew=0, seed=0.3)):
         spread = pair_components(world)
         delta = spread.test(world.seeds, world.clusters).detectable()
         rates = (
-            seen(spread, world.seeds, world.clusters, delta, sets),
+            seen_unrelated(spread, world.seeds, world.clusters, delta, sets),
             found_in_table(world, 2, delta, sets),
             found_in_table(world, 8, delta, sets),
         )

@@ -11,20 +11,22 @@ if TYPE_CHECKING:
     from harness.audits.audit import audit
     from harness.board import load_board, write_pages
     from harness.comparison.comparing import compare
+    from harness.comparison.planning import plan as power
     from harness.gates import gate
     from harness.replay.verify import verify
     from harness.run.evaluate import evaluate
 
-__all__ = ["audit", "compare", "evaluate", "gate", "load_board", "verify", "write_pages"]
+__all__ = ["audit", "compare", "evaluate", "gate", "load_board", "power", "verify", "write_pages"]
 
 _HOMES = {
-    "audit": "harness.audits.audit",
-    "compare": "harness.comparison.comparing",
-    "evaluate": "harness.run.evaluate",
-    "gate": "harness.gates",
-    "load_board": "harness.board",
-    "verify": "harness.replay.verify",
-    "write_pages": "harness.board",
+    "audit": ("harness.audits.audit", "audit"),
+    "compare": ("harness.comparison.comparing", "compare"),
+    "evaluate": ("harness.run.evaluate", "evaluate"),
+    "gate": ("harness.gates", "gate"),
+    "load_board": ("harness.board", "load_board"),
+    "power": ("harness.comparison.planning", "plan"),
+    "verify": ("harness.replay.verify", "verify"),
+    "write_pages": ("harness.board", "write_pages"),
 }
 
 
@@ -33,4 +35,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'harness' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 from board_cases import GOOD
 from board_records import Case, Cell, save
 
-from harness.board import load_board
+from harness.board import build, load_board
 from harness.board.publish import publish
 from harness.board.text import csv_text, json_text, markdown
 from harness.errors import UserError
+from harness.metrics.contract import get_metric
 from harness.store.files import sha256_file
 from harness.store.records import BrokenRecordError, load_record
 
@@ -150,3 +152,36 @@ def test_half_a_pair_of_surrogates_is_replaced(run: Path) -> None:
     path = record_of(run)
     path.write_text(path.read_text().replace("Topk", "Top\\ud800k"))
     json_text(load_board(run)).encode("utf-8")
+
+
+def test_a_hostile_reliability_card_is_text(run: Path) -> None:
+    name = f"{NAMES[0]}\u202e"
+    check = {"value": 1.0, "passed": False, "reason": name, "decides": True}
+    card = {
+        "metric": "fvu", "version": get_metric("fvu").version, "task": "any", "table": "t", "verdict": "diagnostic",
+        "checks": {name: check}, "detectable": {},
+        "provenance": {"command": name, "version": "0", "commit": None, "dirty": None, "finished": "f"},
+    }  # fmt: skip
+    path = run / "cards" / "any" / "fvu.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(card))
+    board = load_board(run)
+    (column,) = [column for column in board.tables[0].columns if column.name == "fvu"]
+    assert "onerror" in (column.diagnostic or "")
+    text = markdown(board)
+    assert "<img" not in text
+    assert "\u202e" not in text + csv_text(board) + json_text(board)
+
+
+@pytest.mark.parametrize("name", ["tasks", "cells"])
+def test_no_page_is_written_or_removed_through_a_link(run: Path, tmp_path: Path, name: str) -> None:
+    build(run, run)
+    outside = tmp_path / "outside"
+    (run / name).rename(outside)
+    (run / name).symlink_to(outside)
+    kept = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
+    with pytest.raises(UserError, match="leads out of"):
+        build(run, run)
+    shutil.rmtree(run / "results")
+    build(run, run)
+    assert {path: path.stat().st_mtime_ns for path in outside.rglob("*")} == kept

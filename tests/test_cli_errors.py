@@ -49,7 +49,7 @@ def words(text: str = "", **options: str) -> list[str]:
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
-    "command": (["evl"], "unknown command 'evl'. Did you mean 'eval'? Allowed: doctor, eval, "),
+    "command": (["evl"], "unknown command 'evl'. Did you mean 'eval'? Allowed: audit, "),
     "listing": (["list", "method"], "unknown listing 'method'. Did you mean 'methods'?"),
     "shown": (["show", "fvuu"], "unknown method, task, track or metric 'fvuu'. Did you mean 'fvu'?"),
     "validated": (["validate", "fvuu"], "unknown method or task 'fvuu'."),
@@ -113,6 +113,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
         f"twice.yaml:{line_of(TWICE, 'Again')}: duplicate key 'title' (first on line {line_of(TWICE, 'title')})",
     ),
     "method file": (words(method="broken/methods/bad.yaml"), "bad.yaml:4: method 'nought' has no parameter 'sise'."),
+    "no choice": (
+        ["convert", "absent"],
+        "missing option '--format'. Choose from: saebench, lm-eval. See 'harness conv",
+    ),
     "leaderboard": (["leaderboard", "absent"], "'absent' holds no results; give a folder that `harness eval --output"),
     "output file": (words(**{"output-path": "rows/all.jsonl"}), "--output-path: 'rows/all.jsonl' is a file, not a fol"),
 }
@@ -178,6 +182,17 @@ def test_what_needs_no_model_prints_data_on_stdout_and_nothing_else(
     answer = answers[f"light {name}"]
     assert (answer["code"], answer["err"]) == (0, "")
     json.loads(answer["out"])
+
+
+def test_the_folder_of_an_audit_is_named_by_the_option_that_gave_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for option in ("--output-path", "--cards"):
+        answer = call(capsys, "audit", "fvu", "--records-only", option, str(file))
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == f"harness: {option}: '{file}' is a file, not a folder\n"
 
 
 def test_a_parameter_of_the_wrong_type_costs_no_model(

@@ -14,7 +14,7 @@ from commands import call
 from spec_files import METHOD, TASK, edit, write_content, write_rows
 
 from harness.cli import main
-from harness.cli.commands import _COMMANDS, cli
+from harness.cli.commands import _COMMANDS, GROUPS, cli
 from harness.cli.options import folder_of, integers, settings
 from harness.errors import UserError
 
@@ -104,6 +104,7 @@ def test_help_says_what_a_command_does_on_stdout(capsys: Capture, names: tuple[s
 
 def test_every_command_is_in_the_help_and_has_the_same_words_there(capsys: Capture) -> None:
     out = call(capsys, "--help").out
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(_COMMANDS)
     for name, (_, text) in _COMMANDS.items():
         assert f"  {name}" in out
         assert text in out

@@ -14,10 +14,14 @@ from scipy import stats
 import harness
 from harness.comparison.comparing import compare
 from harness.comparison.findings import MetricFinding, TableFinding
+from harness.comparison.judging import adjusted
+from harness.comparison.measuring import Numbers
 from harness.errors import UserError
 from harness.metrics.contract import Array, get_metric
 from harness.specs.reliability import CardProvenance, Check, ReliabilityCard, card_path
 from harness.stats.paired import difference
+from harness.stats.summary import metric_pseudo_values
+from harness.stats.ties import tie_groups
 
 pytestmark = pytest.mark.usefixtures("no_cards")
 
@@ -56,7 +60,7 @@ def test_numbers_are_those_of_the_paired_difference(two: Path) -> None:
     table = only(two)
     sides = [[parts(quality, 48, seed, name) for seed in (0, 1, 2)] for name, quality in (("one", GOOD), ("two", WEAK))]
     for name in ("fvu", "delta_ce", "kl_splice", "agree1"):
-        expected, found = difference(get_metric(name), *sides), of(table, name).difference
+        expected, found = difference(get_metric(name), *sides, paired_seeds=False), of(table, name).difference
         assert (found.value, found.lo, found.hi) == pytest.approx((expected.value, expected.lo, expected.hi), rel=1e-5)
 
 
@@ -130,10 +134,39 @@ def test_few_seeds_failed_seeds_and_controls_are_said(tmp_path: Path) -> None:
     save(tmp_path, Case(), Cell("one", 1, failed="NaN"))
     save(tmp_path, Case(), Cell("pca", 0, WEAK, "floor", seeded=False))
     notes = " ".join(only(tmp_path, "one", "pca").notes)
-    assert "A has 1 seed: what is said holds for this fit" in notes
-    assert "A: seed 1 failed" in notes
+    assert "since seeds are missing: A: seed 1 failed." in notes
+    assert "A: seed 1 failed; the seeds that are left may flatter it" in notes
     assert "B is a control (floor)" in notes
-    assert "B has 1 seed" not in notes  # nothing varies in it
+    assert "B: 1 of" not in notes  # nothing varies in it
+
+
+@pytest.mark.parametrize(
+    ("seeds_a", "seeds_b"), [((0, 1), (0, 1)), ((0,), (0,)), ((0,), (0, 1, 2)), ((0, 1, 2), (0, 1))]
+)
+def test_a_difference_is_no_verdict_below_the_seeds_of_a_rank(
+    tmp_path: Path, seeds_a: tuple[int, ...], seeds_b: tuple[int, ...]
+) -> None:
+    for name, quality, seeds in (("one", GOOD, seeds_a), ("two", WEAK, seeds_b)):
+        for seed in seeds:
+            save(tmp_path, Case(), Cell(name, seed, quality))
+    table = only(tmp_path, margins={"fvu": 0.5})
+    fvu = of(table, "fvu")
+    assert (fvu.verdict, fvu.better, fvu.p) == ("too few seeds", None, None)
+    assert fvu.difference.excludes_0  # shown all the same
+    assert "of the 3 seeds a rank needs" in (fvu.why or "")
+    assert fvu.margin is not None
+    assert fvu.margin.verdict == "inconclusive"
+    assert table.notes[0].startswith("No side is called better, since seeds are missing: ")
+
+
+def test_a_comparison_of_two_methods_is_the_boards_test_of_the_pair() -> None:
+    """One rule: where one metric is asked of one pair, p is that of the board's tie groups."""
+    sides = [[parts(quality, 48, seed, name) for seed in (0, 1, 2)] for name, quality in (("one", GOOD), ("two", GOOD))]
+    metric = get_metric("fvu")
+    (p,) = adjusted([Numbers(metric, *sides)]).values()
+    board = tie_groups({str(i): metric_pseudo_values(metric, side) for i, side in enumerate(sides)}, "down")
+    assert p == pytest.approx(board.p["0", "1"], abs=2e-4)
+    assert 0.05 < p < 0.95
 
 
 def test_a_method_without_randomness_is_fixed_beside_seeds(tmp_path: Path) -> None:

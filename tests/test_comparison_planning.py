@@ -14,8 +14,9 @@ from harness.comparison.comparing import compare
 from harness.comparison.planning import MetricPower, TaskPower, plan
 from harness.errors import UserError
 from harness.metrics.contract import get_metric
-from harness.stats.power import clusters_needed, components
+from harness.stats.power import clusters_needed
 from harness.stats.summary import metric_pseudo_values
+from harness.stats.unrelated import unrelated
 
 NAMES = ("one", "two", "three")
 
@@ -38,7 +39,7 @@ def test_ranges_are_over_the_pairs_and_come_from_their_variance_components(folde
     sides = []
     for name, quality in zip(NAMES, (GOOD, WEAK, GOOD), strict=True):
         sides.append(metric_pseudo_values(get_metric("kl_splice"), [parts(quality, 48, s, name) for s in (0, 1, 2)]))
-    spreads = [components(a - b) for a, b in combinations(sides, 2)]
+    spreads = [unrelated(a, b) for a, b in combinations(sides, 2)]
     seen = sorted(spread.test(3, 48).detectable() for spread in spreads)
     found = of(table, "kl_splice")
     assert (found.pairs, found.now.low, found.now.middle, found.now.high) == (3, *(pytest.approx(x) for x in seen))

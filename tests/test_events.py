@@ -278,5 +278,9 @@ def test_events_are_printed(tmp_path: Path, capsys: Capture) -> None:
         "run_interrupted",
     ]
     assert len(call(capsys, "events", str(tmp_path), "--run", log.run, "--json").json) == 1
+    other = call(capsys, "events", str(tmp_path), "--run", "other")
+    assert (other.code, other.out) == (2, "")
+    assert other.err.startswith("harness: --run: unknown run 'other'. Allowed: ")
+    assert log.run in other.err
     absent = call(capsys, "events", str(tmp_path / "absent"))
     assert (absent.code, "holds no events.jsonl" in absent.err) == (2, True)

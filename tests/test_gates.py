@@ -169,8 +169,15 @@ def test_a_diagnostic_metric_is_not_judged_and_that_is_said(baseline: Path, tmp_
     gate = harness.gate(folder(tmp_path / "run", WORSE, (3, 4, 5)), baseline)
     assert "fvu" not in {c.metric for c in gate.comparisons}
     assert gate.notes == (
-        "fvu is diagnostic in gsm_symbolic and is not judged: its reliability card fails order in this table",
+        "fvu is diagnostic in gsm_symbolic and is not judged without a tolerance of its own: "
+        "its reliability card fails order in this table",
     )
+    for name in ("fvu", "gsm_symbolic/fvu"):
+        asked = harness.gate(tmp_path / "run", baseline, {name: 0.01})
+        assert found(asked, "fvu").verdict == "fail"
+        assert "is judged, since it has a tolerance of its own" in asked.notes[0]
+    others = harness.gate(tmp_path / "run", baseline, {"squad/fvu": 0.01, "default": "1%"})
+    assert "fvu" not in {c.metric for c in others.comparisons}
 
 
 def test_a_cell_that_fails_anew_fails_the_gate(baseline: Path, tmp_path: Path) -> None:
@@ -192,14 +199,50 @@ def test_a_method_that_lost_all_its_cells_has_no_value_and_fails(baseline: Path,
     assert {c.evidence.reason for c in gate.comparisons} == {"no measured cell in the run"}
 
 
-def test_a_metric_that_is_lost_is_inconclusive_with_its_reason(baseline: Path, tmp_path: Path) -> None:
+def test_a_metric_that_lost_its_value_fails_with_its_reason(baseline: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     for seed in (0, 1, 2):
         table = parts(GOOD, 48, seed, "topk")
         save(run, Case(), Cell("topk", seed), table | {"n_kl": np.zeros(48)})
     kl = found(harness.gate(run, baseline), "kl_splice")
-    assert (kl.verdict, kl.after, kl.evidence.value) == ("inconclusive", None, None)
+    assert (kl.verdict, kl.after, kl.evidence.value, kl.evidence.how) == ("fail", None, None, "lost")
     assert (kl.evidence.reason or "").startswith("no value in the run: ")
+    # The other way round there is nothing to lose, and nothing to hold the run against.
+    gained = found(harness.gate(baseline, run), "kl_splice")
+    assert (gained.verdict, gained.evidence.how) == ("inconclusive", "none")
+
+
+def test_a_method_or_task_that_the_run_lacks_does_not_pass(baseline: Path, tmp_path: Path, capsys: Capture) -> None:
+    run = folder(tmp_path / "run")
+    assert harness.gate(run, baseline).missing == ()
+    save(baseline, Case(), Cell("gated", 0))
+    save(baseline, Case("squad", "Reading", "other", 96), Cell("topk", 0))
+    gate = harness.gate(run, baseline)
+    assert gate.missing == (
+        "gsm_symbolic: gated is in the baseline and not in the run",
+        "squad: topk is in the baseline and not in the run",
+    )
+    assert (gate.verdict, gate.of("inconclusive"), gate.of("fail")) == ("inconclusive", (), ())
+    page = tmp_path / "gate.md"
+    words = ("gate", str(run), "--baseline", str(baseline))
+    loose = call(capsys, *words, "--markdown", str(page))
+    assert loose.code == 0
+    assert "warning: squad: topk is in the baseline and not in the run" in loose.err
+    assert "decides neither way" not in loose.err
+    assert "⚠️ squad: topk is in the baseline and not in the run" in page.read_text(encoding="utf-8")
+    assert call(capsys, *words, "--strict").code == 1
+    # What a run has on top is nobody's loss.
+    assert harness.gate(baseline, run).verdict == "pass"
+
+
+def test_controls_that_the_run_lacks_count_where_they_are_judged(baseline: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for seed in (0, 1, 2):
+        save(run, Case(), Cell("topk", seed, GOOD))
+    assert harness.gate(run, baseline).missing == ()
+    assert (
+        "gsm_symbolic: pca is in the baseline and not in the run" in harness.gate(run, baseline, controls=True).missing
+    )
 
 
 def test_values_of_a_count_that_agree_by_chance_are_no_proof() -> None:
@@ -267,7 +310,7 @@ def test_exit_codes_and_outputs(baseline: Path, tmp_path: Path, capsys: Capture)
 
 
 def test_hostile_names_stay_text(tmp_path: Path, capsys: Capture) -> None:
-    nasty = "</summary><img src=x onerror=alert(1)> | `x`"
+    nasty = "</summary><img src=x onerror=alert(1)> | `x` @team"
     for name, seeds in (("a", (0, 1, 2)), ("b", (3, 4, 5))):
         for seed in seeds:
             cell = Cell("topk", seed, GOOD)
@@ -278,6 +321,8 @@ def test_hostile_names_stay_text(tmp_path: Path, capsys: Capture) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<img" not in text
     assert "&lt;img" in text
+    assert "@<!-- -->team" in text
+    assert "@team" not in text
 
 
 def test_the_gate_needs_no_torch() -> None:

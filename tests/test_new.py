@@ -148,7 +148,8 @@ def test_an_installed_package_is_found_listed_and_run(tmp_path: Path) -> None:
     origins = {row["method"]: row["origin"] for row in json.loads(run("list", "methods", "--json").stdout)}
     assert origins["acme_saes"] == "acme-saes 0.1.0"
     assert {origin for name, origin in origins.items() if name != "acme_saes"} == {"interp-harness"}
-    done = run("eval", "--method", "acme_saes", "--task", "acme_world", "--seeds", "0", "--no-controls", "--json")
+    short = ("--seeds", "0", "--no-controls", "--set", "budget.train_tokens=4096", "--set", "budget.passes=1")
+    done = run("eval", "--method", "acme_saes", "--task", "acme_world", *short, "--json")
     assert done.returncode == 0, done.stderr
     (record,) = json.loads(done.stdout)
     # The name does not depend on where the package lies.

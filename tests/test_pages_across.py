@@ -11,8 +11,8 @@ from board_records import Case, Cell, save
 from markup import read, row_line
 
 from harness.board import load_board, write_pages
-from harness.board.across import Across, Crossing, across, main_column
-from harness.board.rows import Board
+from harness.board.across import Across, Crossing, across
+from harness.board.rows import Board, main_column
 
 WORDS = Case("squad", "Reading comprehension", "fedcba98765432100")
 
@@ -88,13 +88,13 @@ def test_the_main_metric_has_a_better_side_and_is_trusted(board: Board) -> None:
 
     def main(*diagnostic: str) -> str | None:
         columns = tuple(replace(c, diagnostic="why" if c.name in diagnostic else None) for c in reversed(table.columns))
-        found = main_column(replace(table, columns=columns))
+        found = main_column(columns)
         return found and found.name
 
     assert main() == "agree1"
     assert main("agree1") == "kl_splice"
     assert main(*(c.name for c in table.columns)) == "agree1", "one that is not trusted stands where there is no other"
-    assert main_column(replace(table, columns=tuple(c for c in table.columns if c.direction == "target"))) is None
+    assert main_column([c for c in table.columns if c.direction == "target"]) is None
 
 
 def test_a_table_without_a_metric_to_lead_with_still_has_its_column(board: Board, tmp_path: Path) -> None:
@@ -115,6 +115,8 @@ def test_the_page_shows_rank_score_and_verdict_in_words(board: Board, tmp_path: 
     line = read(row_line(page, "relu_l1") + "</tr>")
     assert f"{score.rank}" in line.text
     assert f"{score.value:.3f}" in line.text
+    assert f"[{score.lo:.3f}, {score.hi:.3f}]" in line.text
+    assert "Fraction of variance unexplained" in read(page).text
     assert any(tag == "em" and attributes.get("class") == "null" for tag, attributes in line.elements)
     assert "missing" in line.text
 

@@ -16,6 +16,7 @@ from browsing import HOSTILE, MARKS, audit, visit
 
 from harness.board import build, load_board, write_pages
 from harness.board.rows import Reference
+from harness.exchange.imported import Imported, ImportedValue, save_imported
 
 pytestmark = MARKS
 
@@ -25,6 +26,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pages with everything a page may hold: a diagnostic metric and a quoted row besides what records give."""
     folder = tmp_path_factory.mktemp("site")
     realistic(folder)
+    none = ImportedValue(task="core", metric="sparsity/l0", value=None, reason="null in the file")
+    values = (none, ImportedValue(task="core", metric=HOSTILE, value=63.0, stderr=0.5))
+    save_imported(
+        folder,
+        Imported(
+            tool="saebench", tool_version="1", subject=HOSTILE, model="m" * 200, measured=None, file="f.json",
+            sha256="a" * 64, values=values,
+        ),
+    )  # fmt: skip
     board = load_board(folder)
     quoted = Reference("TopK, k 64", "arXiv 2406.04093, figure 1", "another model", {"fvu": 0.0123}, "other data")
     tables = tuple(
@@ -44,6 +54,7 @@ def page_path(site: Path, kind: str) -> Path:
         "overview": "index.html",
         "task": "tasks/gsm_symbolic-*.html",
         "cell": "cells/gsm_symbolic-*/topk-*.html",
+        "imported": "imported.html",
     }
     (found,) = site.glob(patterns[kind])
     return found
@@ -72,7 +83,7 @@ def view(page: Any) -> str:
     return str(page.evaluate("location.hash"))
 
 
-@pytest.mark.parametrize("kind", ["overview", "task", "cell"])
+@pytest.mark.parametrize("kind", ["overview", "task", "cell", "imported"])
 def test_a_page_loads_itself_and_nothing_else(browser: Any, site: Path, kind: str) -> None:
     found = visit(browser)
     path = page_path(site, kind)
@@ -298,7 +309,7 @@ def test_without_scripts_everything_is_shown(browser: Any, site: Path) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("kind", ["overview", "task", "cell"])
+@pytest.mark.parametrize("kind", ["overview", "task", "cell", "imported"])
 @pytest.mark.parametrize("width", [320, 390, 820, 1440])
 def test_a_page_never_scrolls_sideways_only_its_tables_do(browser: Any, site: Path, kind: str, width: int) -> None:
     page = visit(browser, viewport={"width": width, "height": 800}).open(page_path(site, kind))
@@ -308,13 +319,13 @@ def test_a_page_never_scrolls_sideways_only_its_tables_do(browser: Any, site: Pa
     if width < 400:
         assert box.evaluate("e => e.scrollWidth > e.clientWidth")
         box.evaluate("e => { e.scrollLeft = 200 }")
-    if kind != "cell":
+    if kind not in ("cell", "imported"):
         label = page.locator("tbody th a").first.bounding_box()
         assert 0 <= label["x"] < width, "the name stays in sight"
     page.context.close()
 
 
-@pytest.mark.parametrize("kind", ["overview", "task", "cell"])
+@pytest.mark.parametrize("kind", ["overview", "task", "cell", "imported"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(browser: Any, site: Path, kind: str, scheme: str, width: int) -> None:
@@ -324,7 +335,7 @@ def test_axe_finds_nothing(browser: Any, site: Path, kind: str, scheme: str, wid
     page.context.close()
 
 
-@pytest.mark.parametrize("kind", ["overview", "task", "cell"])
+@pytest.mark.parametrize("kind", ["overview", "task", "cell", "imported"])
 def test_headings_and_controls_have_names_in_order(browser: Any, site: Path, kind: str) -> None:
     page = visit(browser).open(page_path(site, kind))
     levels = [int(tag[1]) for tag in page.locator("h1, h2, h3").evaluate_all("all => all.map(e => e.tagName)")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,15 @@ def test_settings_are_written_with_dots_and_long_ones_are_cut() -> None:
     assert found["d"] == '[1, "x"]'
     assert found["f"] == "true"
     assert found["e"] == "y" * 400 + "… (1000 characters)"
+
+
+def test_a_derived_control_that_a_metric_cannot_see_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = {name: replace(metric, derived=False) for name, metric in all_metrics().items()}
+    seen = load_board(folder).tables
+    monkeypatch.setattr("harness.board.table.all_metrics", lambda: blind)
+    note = "no null here: it leaves what this metric reads as it is"
+    for tables, told in ((seen, False), (load_board(folder).tables, True)):
+        margins = [row.scores["fvu"].margin for table in tables for row in table.methods if row.label == "topk"]
+        derived = [m.left_out.get("permuted_decoder of topk") for m in margins if m is not None]
+        assert derived
+        assert [found == note for found in derived] == [told] * len(derived)

@@ -304,6 +304,9 @@ def test_the_command_says_it_in_its_exit_code_and_in_json(copy: Path, capsys: py
     assert "disagree: toy_world: mean_only, seed 0" in done.err
     edit(path, lambda r: r["method"].update(name="gone"))
     assert call(capsys, *words).code == 1
+    done = call(capsys, *words, "--device", "gpu")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("harness: device 'gpu' is not known; use auto, cpu")
 
 
 def test_a_sample_is_the_same_for_the_same_seed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from test_stats_crossed import mean_metric, parts_of
 
+from harness.stats.crossed import crossed_t, difference_se
 from harness.stats.estimate import Estimate, Plan
 from harness.stats.paired import difference, items_needed, mcnemar, non_inferior, sign_flip
 from harness.stats.resample import cluster_weights
@@ -33,6 +34,12 @@ def test_difference_with_seeds_is_the_crossed_t_of_the_differences() -> None:
     found = difference(mean_metric(), [parts_of(x) for x in a], [parts_of(x) for x in b])
     assert (found.how, found.seeds) == ("crossed-t", 3)
     assert found.value == pytest.approx((a - b).mean())
+    assert (found.lo, found.hi) == pytest.approx((crossed_t(a - b).lo, crossed_t(a - b).hi))
+    unrelated = difference(
+        mean_metric(), [parts_of(x) for x in a], [parts_of(x) for x in b[[2, 0, 1]]], paired_seeds=False
+    )
+    se, df = difference_se(a, b)  # the order of seeds is nothing to it
+    assert unrelated.hi - unrelated.value == pytest.approx(stats.t.isf(0.025, df) * se)  # type: ignore[operator]
     unequal = difference(mean_metric(), [parts_of(x) for x in a], [parts_of(x) for x in b[:2]])
     assert unequal.value == pytest.approx(a.mean() - b[:2].mean())
     assert unequal.lo < unequal.value < unequal.hi  # type: ignore[operator]

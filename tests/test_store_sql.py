@@ -340,9 +340,16 @@ def test_conditions_choose_records(tmp_path: Path, store: Engine) -> None:
         assert chosen("fvu >= 0.165", "l0>1") == [("topk", 1)]
         assert chosen("fvu>1e9") == []
         assert chosen(status="failed") == [("gated", 0)]
-        assert chosen(method="topk", task="nothing") == []
-        with pytest.raises(UserError, match="Did you mean 'fvu'"):
-            chosen("fvv<1")  # fmt: skip
+        assert chosen(method="gated", status="ok") == []
+        for texts, given, said in (
+            (("fvv<1",), {}, "--metric: unknown metric 'fvv'. Did you mean 'fvu'"),
+            ((), {"method": "gatd"}, "--method: unknown method 'gatd'. Did you mean 'gated'"),
+            ((), {"task": "nothing"}, "--task: unknown task 'nothing'"),
+        ):
+            with pytest.raises(UserError, match=said):
+                chosen(*texts, **given)
+    with pytest.raises(UserError, match="--task: unknown task 'nothing'"):
+        pull(store, tmp_path / "pulled", task="nothing")
 
 
 @pytest.mark.parametrize("words", ["fvu", "fvu=1", "fvu<", "<1", "fvu<x", "fvu<1<2", "fvu<>1", ""])

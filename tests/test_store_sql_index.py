@@ -178,13 +178,17 @@ def test_records_are_listed_by_condition(folder: Path, capsys: Capture) -> None:
         ("gated", "it broke", None)
     ]
     assert (folder / failed[0]["path"]).is_file()
-    assert call(capsys, "records", str(folder), "--task", "none", "--json").json == []
+    assert call(capsys, "records", str(folder), "--method", "gated", "--status", "ok", "--json").json == []
 
 
 def test_what_a_user_gets_wrong_is_one_sentence(folder: Path, tmp_path: Path, capsys: Capture) -> None:
     for words, said in (
         (("records", str(folder), "--metric", "fvv<1"), "Did you mean 'fvu'?"),
         (("records", str(folder), "--metric", "fvu"), "write a metric"),
+        (("records", str(folder), "--method", "tokp"), "--method: unknown method 'tokp'. Did you mean 'topk'?"),
+        (("records", str(folder), "--task", "none"), "--task: unknown task 'none'. Allowed: "),
+        (("records", f"sqlite:///{tmp_path}/typo.db"), "--store: there is no file '"),
+        (("store", "pull", str(tmp_path / "to"), "--store", f"sqlite:///{tmp_path}/typo.db"), "there is no file '"),
         (("records", str(tmp_path / "absent")), "holds no results"),
         (("index", str(tmp_path / "absent")), "holds no results"),
         (("records", "mysql://u:secret@h/d"), "unknown database 'mysql'"),
@@ -197,6 +201,7 @@ def test_what_a_user_gets_wrong_is_one_sentence(folder: Path, tmp_path: Path, ca
         assert said in answer.err
         assert "secret" not in answer.err
         assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "typo.db").exists()
 
 
 def test_indexes_and_stores_are_asked_without_torch() -> None:

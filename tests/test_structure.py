@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from board_cases import GOOD, WEAK
+from board_records import Case, Cell, save
 
+import harness
+from harness.cli.commands import _COMMANDS
 from harness.content import PACKAGE
 from harness.specs.library import Library
 
@@ -57,3 +61,19 @@ def test_publishing_and_planning_never_import_torch(module: str) -> None:
 def test_content_folders_have_no_init_file() -> None:
     root = PACKAGE.parent
     assert not [name for name in ("methods", "tasks", "reports") if (root / name / "__init__.py").exists()]
+
+
+def test_folders_may_be_named_in_words_from_python(tmp_path: Path) -> None:
+    """As the README does; and what mirrors a command is there under the command's name."""
+    for method in ("topk", "batchtopk"):
+        for seed in (0, 1, 2):
+            save(tmp_path / "run", Case(clusters=12), Cell(method, seed, GOOD if method == "topk" else WEAK))
+    run, out = str(tmp_path / "run"), str(tmp_path / "out")
+    board = harness.load_board(run)
+    assert [len(table.methods) for table in board.tables] == [2]
+    assert harness.write_pages(board, out, run)[0] == tmp_path / "out" / "index.html"
+    assert [table.task for table in harness.power(run, board.tables[0].task, "fvu")] == [board.tables[0].task]
+    assert harness.compare("topk", "batchtopk", run).tables
+    assert harness.gate(run, run).verdict == "pass"
+    assert set(harness.__all__) - {"evaluate", "load_board", "write_pages"} <= set(_COMMANDS)
+    assert all(callable(getattr(harness, name)) for name in harness.__all__)

@@ -59,7 +59,8 @@ def audit(request: Request, command: str, progress: Any = silent) -> list[Reliab
     """
     library = Library([Path(folder) for folder in request.options.get("include_path", ())])
     chosen = metrics_by_task(library, request.name, request.tasks, request.metrics)
-    folder = output_folder(request.cards or request.output_path / "cards", "--cards")
+    option = "--cards" if request.cards else "--output-path"
+    folder = output_folder(request.cards or request.output_path / "cards", option)
     held = tuple(cell for records in request.records for cell in read_cells(records)[0])
     asked = {task: _asked(library, task, request, held) for task in chosen}
     cards = []

@@ -19,8 +19,10 @@ SEEDS = (1, 2, 3, 4, 5)
 def detectable_differences(metric: Metric, evidence: Evidence) -> dict[int, float | None]:
     """Return, for 1 to 5 seeds, the difference that is seen with 80 % power at two-sided .05: the median over pairs.
 
-    In the metric's unit. The pairs are those of the methods that a board ranks, on the table's own clusters. None for
-    one seed, which tells two fits apart and never two methods, and where no pair has several seeds.
+    In the metric's unit, by the crossed t of seeds in pairs: with few seeds a careful figure, as boards and comparisons
+    take seeds as unrelated and see smaller differences then (``harness power``). The pairs are those of the methods
+    that a board ranks, on the table's own clusters. None for one seed, which tells two fits apart and never two
+    methods, and where no pair has several seeds.
     """
     spreads = list(_spreads(metric, evidence))
     found: dict[int, float | None] = {1: None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.board.escaping import inert
 from harness.specs.reliability import Check, ReliabilityCard
 
 # Seeds at which a table names the detectable difference: the fewest that a board ranks.
@@ -39,10 +40,14 @@ def markdown_of(cards: Sequence[ReliabilityCard]) -> str:
 def _task(task: str, cards: Sequence[ReliabilityCard]) -> str:
     header, *rows = rows_of(cards)
     methods = ", ".join(f"{name} ({seeds})" for name, seeds in cards[0].methods.items())
-    lines = [f"## {task}", "", _line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
-    lines += [f"Rows, with their seeds: {methods}.", ""]
+    lines = [f"## {inert(task)}", "", _line(header), f"|{' --- |' * len(header)}", *(_line(row) for row in rows), ""]
+    lines += [f"Rows, with their seeds: {inert(methods)}.", ""]
     for card in cards:
-        lines += [f"- {card.metric}, {name}: {check.reason}" for name, check in card.checks.items() if _told(check)]
+        lines += [
+            f"- {inert(card.metric)}, {inert(name)}: {inert(check.reason or '')}"
+            for name, check in card.checks.items()
+            if _told(check)
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -51,4 +56,4 @@ def _told(check: Check) -> bool:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return f"| {' | '.join(map(inert, cells))} |"

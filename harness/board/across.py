@@ -6,11 +6,10 @@ Counts of tables say what holds everywhere: how often a method is first, and how
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.board.rows import Board, Column, Row, Score, Table
+from harness.board.rows import Board, Column, Row, Score, Table, main_column
 
 State = Literal["ranked", "unranked", "no value", "failed", "missing"]
 
@@ -72,6 +71,11 @@ class Across:
     older: tuple[Table, ...]
 
     @property
+    def mains(self) -> tuple[Column, ...]:
+        """The metrics that stand for tasks, each once, in the order of the columns."""
+        return tuple({column.main.name: column.main for column in self.columns if column.main}.values())
+
+    @property
     def tracks(self) -> tuple[tuple[str, tuple[TaskColumn, ...]], ...]:
         """Neighbouring columns of one track, in the order of the columns."""
         names = dict.fromkeys(column.table.track for column in self.columns)
@@ -86,7 +90,7 @@ def across(board: Board) -> Across:
         if best is None or (table.newest, table.key) > (best.newest, best.key):
             newest[table.task] = table
     chosen = sorted(newest.values(), key=lambda table: (table.track, table.task))
-    columns = tuple(TaskColumn(table, main_column(table)) for table in chosen)
+    columns = tuple(TaskColumn(table, main_column(table.columns)) for table in chosen)
     titles = {row.label: row.title for table in chosen for row in table.methods}
     by_label = [{row.label: row for row in table.methods} for table in chosen]
     lines = tuple(
@@ -99,12 +103,6 @@ def across(board: Board) -> Across:
     )
     older = tuple(table for table in board.tables if table is not newest[table.task])
     return Across(columns, lines, older)
-
-
-def main_column(table: Table) -> Column | None:
-    """Return the first metric with a better side that is trusted; one that is not, where there is no other."""
-    sided: Sequence[Column] = [column for column in table.columns if column.direction != "target"]
-    return next((column for column in sided if column.diagnostic is None), next(iter(sided), None))
 
 
 def _crossing(column: TaskColumn, row: Row | None) -> Crossing:

@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.board import formats
+from harness.board.escaping import shown
 from harness.board.feature_data import list_columns, page_data
 from harness.board.histogram import Histogram, histogram
 from harness.board.page import environment, inline, package_version
@@ -68,8 +69,8 @@ def write_feature_page(file: FeatureFile, path: Path, data_name: str, details: i
 def feature_html(file: FeatureFile, data_name: str, details: int = DETAILS) -> str:
     """Return the page. Everything is inside it, and its policy forbids loading anything else."""
     chosen = of_interest(file.layers, details)
-    assets = inline(("board.css", "features.css"), ("features.js",))
-    return environment().get_template("features.html.j2").render(
+    assets = inline(("board.css", "features.css"), ("theme.js", "features.js"))
+    page = environment().get_template("features.html.j2").render(
         file=file,
         views=[_layer(layer, file.tokens) for layer in file.layers],
         matches=[_match(match) for match in file.matches],
@@ -82,6 +83,7 @@ def feature_html(file: FeatureFile, data_name: str, details: int = DETAILS) -> s
         version=package_version(),
         **assets,
     )  # fmt: skip
+    return shown(page)
 
 
 def script_json(value: Any) -> str:

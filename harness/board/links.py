@@ -8,9 +8,10 @@ from harness.board.rows import Row, Table
 from harness.store.files import sha256_text
 
 INDEX = "index.html"
+IMPORTED = "imported.html"
 # Long enough to be told apart, short enough for every file system.
 _LETTERS, _HASH = 48, 10
-_PAGE = re.compile(r"tasks/[a-z0-9_-]+\.html|cells/[a-z0-9_-]+/[a-z0-9_-]+\.html")
+_PAGE = re.compile(r"imported\.html|tasks/[a-z0-9_-]+\.html|cells/[a-z0-9_-]+/[a-z0-9_-]+\.html")
 
 
 def slug(name: str, *identity: str) -> str:

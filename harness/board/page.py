@@ -15,9 +15,6 @@ from markupsafe import Markup, escape
 
 from harness.content import content_folder
 
-# Letters that a page would act on instead of showing: controls, halves of pairs, and marks that turn the direction of
-# whatever text follows them.
-_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 # Whitespace that means nothing in a style sheet; before a colon it would be a descendant.
 _LOOSE = re.compile(r"\s*([{};,])\s*|(?<=:)\s+")
@@ -46,11 +43,6 @@ def inline(styles: Sequence[str], scripts: Sequence[str]) -> dict[str, Markup | 
     style = "".join(_lean_style((reports / name).read_text(encoding="utf-8")) for name in styles)
     code = "".join(_lean_script((reports / name).read_text(encoding="utf-8")) for name in scripts)
     return {"style": Markup(style), "script": Markup(code), "policy": _policy(style, code)}
-
-
-def shown(page: str) -> str:
-    """Return a rendered page in which nothing stands that a browser would act on without showing it."""
-    return _UNSHOWN.sub("\ufffd", page)
 
 
 def package_version() -> str:

@@ -13,13 +13,16 @@ from typing import Any
 
 from harness.board import formats, links
 from harness.board.across import MethodLine, across
+from harness.board.apart import MOST, by_tool, number
 from harness.board.cell_page import cell_view, fact_list
+from harness.board.escaping import shown
 from harness.board.overview_text import overview_csv
-from harness.board.page import code_digest, environment, inline, package_version, shown
+from harness.board.page import code_digest, environment, inline, package_version
 from harness.board.rows import Board, BuiltPages, Row, Table
 from harness.board.table import load_board
 from harness.board.task_page import COSTS, task_view
 from harness.board.text import csv_text, json_text, markdown
+from harness.errors import UserError
 from harness.metrics.contract import all_metrics
 from harness.store.files import sha256_text, write_text
 
@@ -34,7 +37,7 @@ def build(folder: Path, out: Path) -> BuiltPages:
     return _write(load_board(folder), out, folder)
 
 
-def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list[Path]:
+def write_pages(board: Board, out_dir: str | Path, folder: str | Path | None = None) -> list[Path]:
     """Write all pages and return ``index.html``, ``board.md``, ``board.csv``, ``board.json``, ``overview.csv``.
 
     Equal records give equal bytes.
@@ -44,13 +47,13 @@ def write_pages(board: Board, out_dir: Path, folder: Path | None = None) -> list
         out_dir: where the pages go.
         folder: where the board was read from, ``out_dir`` by default; pages of rows read their records there.
     """
-    return _write(board, out_dir, folder or out_dir).paths
+    return _write(board, Path(out_dir), Path(folder or out_dir)).paths
 
 
 def _write(board: Board, out: Path, folder: Path) -> BuiltPages:
     built = BuiltPages(out / links.INDEX, out / "board.md", out / "board.csv", out / "board.json", out / "overview.csv")
     pages = Pages(board, folder)
-    written = [*pages.write_tables(out)]
+    written = [*pages.write_tables(out), *pages.write_imported(out)]
     _remove_stale(out, written)
     write_text(out / LIST, json.dumps(sorted(written), indent=0) + "\n")
     texts = (pages.overview(), markdown(board), csv_text(board), json_text(board), overview_csv(across(board)))
@@ -76,6 +79,10 @@ class Pages:
             # A table that does not say what it was made from may have changed.
             digest = self._digest(table) if table.digest else ""
             path = links.task_page(table)
+            for folder in {
+                (out / name).parent for name in (path, *(links.cell_page(table, r) for r in table.rows[:1]))
+            }:
+                _refuse_links_out(out, folder)
             if not _is_current(out / path, digest):
                 write_text(out / path, self.task(table))
             yield path
@@ -84,6 +91,19 @@ class Pages:
                 if not _is_current(out / path, digest):
                     write_text(out / path, self.cell(table, row))
                 yield path
+
+    def write_imported(self, out: Path) -> Iterator[str]:
+        """Write the page of other tools' results, where there are any, and yield its path."""
+        if self._board.imported:
+            write_text(out / links.IMPORTED, self.imported())
+            yield links.IMPORTED
+
+    def imported(self) -> str:
+        """Return the page of other tools' results."""
+        groups = by_tool(self._board.imported)
+        return self._render(
+            "imported.html.j2", self._cell, sha256_text(self._code), groups=groups, most=MOST, value=number
+        )
 
     def overview(self) -> str:
         """Return the page across tasks."""
@@ -95,6 +115,7 @@ class Pages:
         return self._render(
             "overview.html.j2", assets, sha256_text(self._code), board=self._board, found=found, decimals=decimals,
             keys=keys, edges=edges, line_link=lambda line: _line_link(line, found.columns),
+            tools=by_tool(self._board.imported),
         )  # fmt: skip
 
     def task(self, table: Table) -> str:
@@ -140,6 +161,15 @@ def _line_link(line: MethodLine, columns: Iterable[Any]) -> str:
     return next(links.cell_page(column.table, crossing.row) for column, crossing in pairs if crossing.row)
 
 
+def _refuse_links_out(out: Path, folder: Path) -> None:
+    if not _is_inside(out, folder):
+        raise UserError(f"'{folder}' is a link that leads out of '{out}'; nothing is written through it")
+
+
+def _is_inside(out: Path, folder: Path) -> bool:
+    return folder.resolve().is_relative_to(out.resolve())
+
+
 def _is_current(path: Path, digest: str) -> bool:
     """Say whether a page was made from this digest."""
     try:
@@ -159,7 +189,8 @@ def _remove_stale(out: Path, written: Iterable[str]) -> None:
     kept = set(written)
     for name in listed if isinstance(listed, list) else []:
         # The list is a file like any other, so it is not trusted with paths.
-        if isinstance(name, str) and links.is_page(name) and name not in kept:
+        inside = isinstance(name, str) and links.is_page(name) and _is_inside(out, (out / name).parent)
+        if inside and name not in kept:
             (out / name).unlink(missing_ok=True)
             folder = (out / name).parent
             if folder.is_dir() and not any(folder.iterdir()):

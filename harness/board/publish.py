@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.exchange.imported import read_imported, save_imported
 from harness.store.records import BrokenRecordError, StoredRecord, find_records, load_record, record_path
 
 # What a folder or file of the board may be called; task, method and cell of a record become such names.
@@ -18,7 +19,7 @@ Place = tuple[str, str, str, str | None, int]
 
 
 def publish(run: Path, board: Path) -> list[Path]:
-    """Copy every whole record of ``run`` into ``board/results`` and return the copies.
+    """Copy every whole record of ``run`` into ``board/results`` and return the copies; imported results come along.
 
     A published record of the same table, method and seed is replaced: it was made by other code or parameters, and two
     of them would count as two seeds. Raises ``UserError`` where the run holds nothing, or a record whose names are no
@@ -37,6 +38,9 @@ def publish(run: Path, board: Path) -> list[Path]:
                 _remove(old)
     for stored, target in zip(records, targets, strict=True):
         _copy(stored, target)
+    # What cannot be read is left behind, as broken records are.
+    for imported in read_imported(run)[0]:
+        save_imported(board, imported)
     return targets
 
 

@@ -20,16 +20,17 @@ L0_BAND = 0.05
 
 def unranked(entry: Entry, target: float | None) -> str | None:
     """Return why no metric ranks the entry, or None where it is matched and has its seeds."""
-    return _seeds_missing(entry) or _l0_unmatched(entry, target)
+    return seeds_missing(entry) or _l0_unmatched(entry, target)
 
 
-def _seeds_missing(entry: Entry) -> str | None:
+def seeds_missing(entry: Entry) -> str | None:
+    """Return why the seeds of an entry are no ground for a rank, or None where they are."""
     failed = [seed.seed for seed in entry.seeds if seed.status == "failed"]
     if failed:
         # A mean over the seeds that survived would flatter a method that is unstable.
         return f"seed {', '.join(map(str, failed))} failed"
     count = len(entry.measured)
-    if entry.head.method.seeded and count < SEEDS:
+    if (entry.head.method.seeded or entry.role == "derived") and count < SEEDS:
         return f"{count} of the {SEEDS} seeds a rank needs"
     return None
 

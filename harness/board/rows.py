@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.board.printable import printable_record
+from harness.exchange.imported import Imported
 from harness.specs.record import Record
 from harness.specs.strict import Role
 from harness.store.records import load_record
@@ -286,13 +287,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """Every table of a folder, and the files that could not be used."""
+    """Every table of a folder, the files that could not be used, and the results of other tools, set apart."""
 
     tables: tuple[Table, ...]
     problems: tuple[Problem, ...]
     records: int
     newest: str | None
     versions: tuple[str, ...]
+    imported: tuple[Imported, ...] = ()
 
 
 @dataclass(frozen=True)

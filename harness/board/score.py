@@ -46,8 +46,16 @@ def margin_over(metric: Metric, entry: Entry, controls: Sequence[Entry]) -> Marg
     found = margin(metric, list(measured.values()), usable)
     estimate = found.estimate
     reason = estimate.reason if nulls else "the table has no floor or derived control"
-    left_out = {**failed, **found.left_out}
+    left_out = {**failed, **_unread(entry, controls, metric), **found.left_out}
     return Margin(found.control, estimate.value, estimate.lo, estimate.hi, reason, left_out)
+
+
+def _unread(entry: Entry, controls: Sequence[Entry], metric: Metric) -> dict[str, str]:
+    """Return why controls built from an entry are no nulls of it under a metric."""
+    if metric.derived:
+        return {}
+    own = [c for c in controls if c.role == "derived" and c.head.method.of == entry.head.method.name]
+    return {control.label: "no null here: it leaves what this metric reads as it is" for control in own}
 
 
 def nulls_of(entry: Entry, controls: Sequence[Entry], metric: Metric) -> list[Entry]:

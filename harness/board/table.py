@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.board.apart import imported_results
 from harness.board.facts import differences
 from harness.board.memory import Memory, key_of, settled
 from harness.board.packing import unpacked
@@ -19,22 +20,25 @@ from harness.specs.reliability import cards_of
 from harness.store.files import sha256_text
 
 
-def load_board(folder: Path) -> Board:
+def load_board(folder: str | Path) -> Board:
     """Read every record under ``FOLDER/results`` and return the board; values come from parts, never from the JSON.
 
     Tables whose records have not changed since they were built last come from the cache, and are the same.
     """
+    folder = Path(folder)
     memory = Memory(folder)
     records, problems = scan(folder, memory.records())
     built = _tables(folder, records, memory)
     tables = _set_apart(built, folder)
-    problems += [problem for found in built for problem in found.problems]
+    imported, unreadable = imported_results(folder)
+    problems += [*(problem for found in built for problem in found.problems), *unreadable]
     return Board(
         tables=tuple(sorted(tables, key=lambda table: (table.task, _reversed(table.newest), table.key))),
         problems=tuple(sorted(problems, key=lambda problem: problem.path)),
         records=sum(found.records for found in built),
         newest=max((found.newest for found in built if found.newest), default=None),
         versions=tuple(sorted({version for found in built for version in found.versions})),
+        imported=imported,
     )
 
 

@@ -11,6 +11,7 @@ from harness.board import asked
 from harness.board.documents import document_map
 from harness.board.facts import facts, notes, traits
 from harness.board.pool import Entry, newest, pool
+from harness.board.printable import printable
 from harness.board.rank import ranks, unranked
 from harness.board.read import Cell, read_paths
 from harness.board.rows import Column, Problem, Row, Score, Table, main_column
@@ -125,11 +126,12 @@ def _column(metric: Metric, head: Record, cards: Cards) -> Column:
         version=metric.version,
         source=metric.source,
         null=metric.null,
-        summary=metric.summary,
+        # Docstrings mark names as code, which a page shows as it is.
+        summary=metric.summary.replace("``", ""),
         interval=metric.interval,
         low=low,
         high=high,
-        diagnostic=diagnostic(cards, metric, head.task.name, head.task.table),
+        diagnostic=printable(diagnostic(cards, metric, head.task.name, head.task.table)),
     )
 
 

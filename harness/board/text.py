@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.board import formats
 from harness.board.across import across
+from harness.board.apart import imported_json, imported_markdown
 from harness.board.escaping import escape_markdown, neutral, plain
 from harness.board.overview_text import overview_json, overview_markdown
 from harness.board.rows import Board, Column, Reference, Row, Score, Table
@@ -29,6 +30,7 @@ def markdown(board: Board) -> str:
     lines = ["# Leaderboard", "", _standing(board), "", *overview_markdown(across(board))]
     for table in board.tables:
         lines += _markdown_table(table)
+    lines += imported_markdown(board.imported)
     if board.problems:
         lines += ["## Records that could not be used", ""]
         lines += [f"- {escape_markdown(p.path)}: {escape_markdown(p.reason)}" for p in board.problems]
@@ -168,6 +170,7 @@ def json_text(board: Board) -> str:
         "versions": list(board.versions),
         "problems": [asdict(problem) for problem in board.problems],
         "overview": overview_json(across(board)),
+        "imported": imported_json(board.imported),
     }
     tables = ",\n".join(_table_text(table) for table in board.tables)
     return f'{_dumped(head)[:-1]},\n"tables": [\n{tables}\n]}}\n'

@@ -43,11 +43,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "harness"
-    message = error.format_message()
+    # Click lays out the values of a choice on lines of their own.
+    message = " ".join(error.format_message().replace(":\n\t", ": ").split())
     stop = "" if message.endswith((".", "?", "?)")) else "."
     return f"{message[0].lower()}{message[1:]}{stop} See '{command} --help'."
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"harness: {message}", err=True)
+    from harness.board.escaping import shown
+
+    click.echo(f"harness: {shown(message)}", err=True)
     sys.exit(code)

@@ -23,8 +23,8 @@ _COMMANDS = {
     "import": ("harness.cli.importing", "Keep results of other tools beside ours, as they are."),
     "convert": ("harness.cli.importing", "Write records as result files of other tools."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
-    "list": ("harness.cli.listing", "List methods, tasks, metrics or models."),
-    "show": ("harness.cli.showing", "Show a method, task, metric or record."),
+    "list": ("harness.cli.listing", "List methods, tasks, metrics, models or tracks."),
+    "show": ("harness.cli.showing", "Show a method, task, track, metric or record."),
     "validate": ("harness.cli.validating", "Check task and method files."),
     "new": ("harness.cli.creating", "Write the files of a new method, task or package."),
     "schema": ("harness.cli.validating", "Print the JSON schema of task files, for editors."),
@@ -32,6 +32,15 @@ _COMMANDS = {
     "model": ("harness.cli.models", "Fetch and describe language models."),
     "doctor": ("harness.cli.doctor", "Say what this installation has and lacks."),
 }
+
+GROUPS = {
+    "Measure and publish": ("eval", "leaderboard", "features", "export"),
+    "Judge": ("compare", "power", "gate", "audit", "verify"),
+    "Keep and share": ("records", "index", "store", "events", "import", "convert"),
+    "Write your own": ("new", "validate", "schema", "docs"),
+    "Look up": ("list", "show", "model", "doctor"),
+}
+"""Which heading of ``harness --help`` a command stands under."""
 
 
 class ReaderGoneError(Exception):
@@ -65,8 +74,10 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        width = max(map(len, _COMMANDS))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), _COMMANDS[name][1]) for name in names])
 
 
 # lm-eval's users write --output_path, click's write --output-path: both are understood.

@@ -43,6 +43,7 @@ def compare_command(
     from harness.comparison.comparing import compare
     from harness.comparison.page import write
     from harness.comparison.text import COLUMNS, jsonable, lines
+    from harness.comparison.words import title
     from harness.metrics.contract import add_metric_folders
     from harness.specs.library import Library
     from harness.store.files import output_folder
@@ -59,7 +60,7 @@ def compare_command(
         print_table(f"A: {a}   B: {b}", COLUMNS, lines(found))
     for table in found.tables:
         for note in (*table.notes, *(() if table.matched else ("UNMATCHED L0: no side is called better",))):
-            click.echo(f"{table.task}: {note}", err=True)
+            click.echo(f"{title(found, table)}: {note}", err=True)
     for path in paths:
         click.echo(str(path), err=True)
     return 0

@@ -31,7 +31,7 @@ def _workflow(context: click.Context, parameter: click.Parameter, asked: bool) -
 )
 @click.option("--tolerances", "file", metavar="FILE", help="YAML file with one METRIC: x a line; --tolerance wins.")
 @click.option("--controls", is_flag=True, help="Judge the controls too, not only whether their cells failed.")
-@click.option("--strict", is_flag=True, help="Exit code 1 where anything is inconclusive.")
+@click.option("--strict", is_flag=True, help="Exit code 1 where anything is inconclusive or missing.")
 @click.option("--markdown", "page", metavar="FILE", help="Write Markdown for a pull request's comment there.")
 @click.option(
     "--workflow",
@@ -46,8 +46,9 @@ def _workflow(context: click.Context, parameter: click.Parameter, asked: bool) -
 def gate_command(run: str, baseline: str, strict: bool, as_json: bool, **given: Any) -> int:
     """Hold RUN against a baseline: pass, fail or inconclusive for every method, table and metric.
 
-    Reads records only. Exit code 0: nothing failed (what is inconclusive is said on stderr); 1: a metric or a cell
-    failed, or with --strict something is inconclusive; 2: the command or a file is wrong.
+    Reads records only. Exit code 0: nothing failed (what is inconclusive, or missing from the run, is said on stderr);
+    1: a metric or a cell failed or lost its value, or with --strict something is inconclusive or missing; 2: the
+    command or a file is wrong.
     """
     from harness.gates import gate
     from harness.gates.text import markdown, to_json
@@ -78,6 +79,8 @@ def _say(found: Any, as_json: bool) -> None:
         click.echo(text, err=True)
     for cell in found.failed:
         click.echo(f"failed: {cell.method} on {cell.task}, seed {cell.seed}: {cell.reason}", err=True)
-    if found.verdict == "inconclusive":
+    for text in found.missing:
+        click.echo(f"warning: {text}", err=True)
+    if found.of("inconclusive"):
         click.echo("warning: the evidence decides neither way for some metrics", err=True)
     click.echo(summary(found), err=True)

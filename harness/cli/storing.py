@@ -9,7 +9,7 @@ import click
 
 from harness.cli.options import as_json, folder_of, store
 from harness.cli.talk import print_json, print_table
-from harness.errors import UserError
+from harness.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,11 +65,11 @@ def records_command(source: str, metrics: tuple[str, ...], as_json: bool, **give
 
 
 def _database(source: str) -> Engine:
-    from harness.store.sql.database import open_database
+    from harness.store.sql.database import open_store
     from harness.store.sql.index import open_index, update_index
 
     if "://" in source:
-        return open_database(source)
+        return open_store(source)
     folder = _writable(source)
     _complain(update_index(folder).problems)
     return open_index(folder)
@@ -115,10 +115,10 @@ def push_command(run: str, store: str | None, as_json: bool) -> int:
 def pull_command(folder: str, store: str | None, task: str | None, method: str | None, as_json: bool) -> int:
     """Write the records of a store into a run folder, with the bytes they were pushed with."""
     from harness.store.files import output_folder
-    from harness.store.sql.database import open_database
+    from harness.store.sql.database import open_store
     from harness.store.sql.pulling import pull
 
-    pulled = pull(open_database(_named(store)), output_folder(Path(folder), "FOLDER"), task, method)
+    pulled = pull(open_store(_named(store)), output_folder(Path(folder), "FOLDER"), task, method)
     return _report("pulled", pulled.new, pulled.same, pulled.problems, as_json)
 
 
@@ -149,7 +149,10 @@ def events_command(folder: str, run: str | None, as_json: bool) -> int:
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"'{folder}' holds no {FILE}; give a folder that `harness eval --output-path` wrote")
-    events = [event for event in read_events(Path(folder)) if run in (None, event["run"])]
+    events = list(read_events(Path(folder)))
+    if run is not None and run not in (runs := {str(event["run"]) for event in events}):
+        raise unknown("run", run, runs, "--run")
+    events = [event for event in events if run in (None, str(event["run"]))]
     if as_json:
         print_json(events)
         return 0

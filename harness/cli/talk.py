@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from harness.board.escaping import UNSHOWN, shown
+
+_BREAKS = re.compile(r"[\t\n]")
 # A line every so often where there is no terminal to draw a bar on.
 _EVERY = 10.0
 
@@ -37,7 +42,7 @@ class Talk:
 
     def __enter__(self) -> Talk:
         if self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
             self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console)
             self._bars.start()
         return self
@@ -67,8 +72,9 @@ class Talk:
 
 
 def print_json(value: Any) -> None:
-    """Print data as JSON to stdout; NaN is not JSON and is refused."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print data as JSON to stdout; NaN is not JSON and is refused. What a terminal would act on is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(UNSHOWN.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
 
 
 def words(row: Mapping[str, Any]) -> list[str]:
@@ -77,15 +83,14 @@ def words(row: Mapping[str, Any]) -> list[str]:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stdout: drawn on a terminal, tab-separated in a pipe."""
+    """Print a table to stdout: drawn on a terminal, tab-separated in a pipe. Names in it are text, never markup."""
     if not sys.stdout.isatty():
-        click.echo("\t".join(columns))
-        for row in rows:
-            click.echo("\t".join(row))
+        for row in (columns, *rows):
+            click.echo("\t".join(_BREAKS.sub(" ", shown(cell)) for cell in row))
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=Text(shown(title)), title_justify="left", header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(shown(name)), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(shown(cell)) for cell in row))
     Console().print(table)

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.board import asked
 from harness.board.pairs import Pair, Pairs, of_folders, of_methods
 from harness.board.pool import Entry
-from harness.board.rank import L0_BAND, SEEDS
+from harness.board.rank import L0_BAND, seeds_missing
 from harness.comparison.findings import Comparison, TableFinding
 from harness.comparison.judging import Questions, judge
 from harness.comparison.measuring import numbers
@@ -50,7 +50,7 @@ def compare(
     cards = cards_of(*(folders or (Path(run),)))
     tables = []
     for number, pair in enumerate(found):
-        asked_of = Questions(margins or {}, deltas or {}, _diagnostic(pair, cards))
+        asked_of = Questions(margins or {}, deltas or {}, _diagnostic(pair, cards), _few_seeds(pair))
         tables.append(_table(pair, number, asked_of, bool(folders)))
     kind = "folders" if folders else "methods"
     return Comparison(str(a), str(b), kind, tuple(tables), unpaired, pairs.problems)  # type: ignore[arg-type]
@@ -168,16 +168,14 @@ def _matched(a: float | None, b: float | None) -> bool:
 
 def _notes(pair: Pair) -> tuple[str, ...]:
     """Return what a reader has to know before the numbers: few or failed seeds, controls, changed methods."""
-    notes = []
+    few = _few_seeds(pair)
+    notes = [f"No side is called better, since seeds are missing: {few}."] if few else []
     for side, entry in (("A", pair.a), ("B", pair.b)):
-        count = len(entry.measured)
-        varies = entry.head.method.seeded or entry.role == "derived"
-        if varies and count < SEEDS:
-            notes.append(_few_seeds(side, count))
         failed = [str(seed.seed) for seed in entry.seeds if seed.status == "failed"]
         if failed:
             notes.append(f"{side}: seed {', '.join(failed)} failed; the seeds that are left may flatter it.")
-        if entry.role is not None:
+        # Held against itself in another folder, a control is no surprise.
+        if entry.role is not None and pair.a.label != pair.b.label:
             notes.append(f"{side} is a control ({entry.role}).")
     if pair.a.key[2] != pair.b.key[2] and pair.a.label == pair.b.label:
         notes.append("Parameters or code of the method differ between the two folders.")
@@ -187,9 +185,7 @@ def _notes(pair: Pair) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _few_seeds(side: str, count: int) -> str:
-    if count == 1:
-        return f"{side} has 1 seed: what is said holds for this fit, not for the method (that takes {SEEDS} seeds)."
-    return (
-        f"{side} has {count} seeds: how they vary is badly known, and errors reach one in five (use {SEEDS} or more)."
-    )
+def _few_seeds(pair: Pair) -> str:
+    """Return why the seeds of a side are too few to call one better, by the rule of a board's ranks; else nothing."""
+    found = [(side, seeds_missing(entry)) for side, entry in (("A", pair.a), ("B", pair.b))]
+    return "; ".join(f"{side}: {why}" for side, why in found if why)

@@ -9,7 +9,16 @@ from harness.board.rows import Problem
 from harness.stats.paired import Verdict as NonInferiority
 
 Side = Literal["A", "B"]
-Verdict = Literal["A better", "B better", "no difference seen", "unmatched L0", "diagnostic", "no interval", "no value"]
+Verdict = Literal[
+    "A better",
+    "B better",
+    "no difference seen",
+    "unmatched L0",
+    "too few seeds",
+    "diagnostic",
+    "no interval",
+    "no value",
+]
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,9 @@ class MetricFinding:
     """One metric on one table.
 
     Attributes:
-        difference: ``A - B`` in the metric's unit, paired over clusters; over seeds (Welch) where the metric has no
-            value per cluster.
-        p: adjusted within the table; None where the metric is not tested.
+        difference: ``A - B`` in the metric's unit, paired over clusters, seeds unrelated; over seeds alone (Welch)
+            where the metric has no value per cluster.
+        p: adjusted within the table; None where the metric is not tested, as none is with too few seeds.
         effect: the difference over its standard deviation between clusters (``d_z``), or, for a metric over seeds,
             over the pooled standard deviation between seeds (Cohen's d).
         relative: ``(A - B) / |B|``; None where B is 0.

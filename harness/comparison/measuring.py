@@ -12,14 +12,14 @@ import numpy as np
 from harness.board.pairs import Pair
 from harness.comparison.findings import Gap
 from harness.metrics.contract import Array, Metric, NotComputableError, Parts
-from harness.stats.crossed import crossed_se, difference_se
-from harness.stats.estimate import Estimate, Plan, bare
+from harness.stats.crossed import difference_se
+from harness.stats.estimate import Estimate, Plan
 from harness.stats.paired import difference
-from harness.stats.power import Components, SeedSpread, Spread, components
+from harness.stats.power import SeedSpread, Spread
 from harness.stats.resample import ROUNDING, same
-from harness.stats.seeds import seeds_welch
 from harness.stats.standardised import standardised
 from harness.stats.summary import count_clusters, metric_pseudo_values, obstacle
+from harness.stats.unrelated import unrelated
 
 NO_SPREAD = "there is no spread to measure it by"
 
@@ -33,14 +33,8 @@ class Numbers:
     b: Sequence[Parts]
 
     def difference(self, level: float = 0.95) -> Estimate:
-        """Return ``A - B`` with its interval: paired over clusters; Welch over seeds where that is what it is over."""
-        if self.metric.interval != "seeds":
-            return difference(self.metric, self.a, self.b, Plan(level=level))
-        plan, clusters = Plan(level=level), self.clusters
-        reason = obstacle(self.metric, self.a) or obstacle(self.metric, self.b)
-        if reason is not None:
-            return bare(None, plan, clusters, reason, len(self.a))
-        return seeds_welch(*self.points, clusters, plan)
+        """Return ``A - B`` with its interval, by the rule of a board's ranks: same clusters, unrelated seeds."""
+        return difference(self.metric, self.a, self.b, Plan(level=level), paired_seeds=False)
 
     @cached_property
     def points(self) -> tuple[Array, Array]:
@@ -71,8 +65,7 @@ class Numbers:
             return self._welch()
         if self.pseudo is None:
             return None
-        a_SC, b_SC = self.pseudo
-        found = crossed_se(a_SC - b_SC) if len(a_SC) == len(b_SC) else difference_se(a_SC, b_SC)
+        found = difference_se(*self.pseudo)
         largest = max(float(np.abs(side).max()) for side in self.pseudo)
         return found if found[0] > ROUNDING * largest else None
 
@@ -80,14 +73,13 @@ class Numbers:
     def spread(self) -> Spread | None:
         """How the difference would vary at other sizes; None where it does not vary, or a metric over seeds has one.
 
-        Seeds are paired in order, as ``difference`` does. A single seed beside several is fixed; of other unequal
-        numbers as many are used as both sides have.
+        A single seed beside several is fixed.
         """
         if self.se is None:
             return None
         if self.metric.interval == "seeds":
             return SeedSpread(*self._variances())
-        return self._components()
+        return None if self.pseudo is None else unrelated(*self.pseudo)
 
     def _variances(self) -> tuple[float, float]:
         """Return the variance between the seeds of each side; 0 for a side of one seed, which is fixed."""
@@ -100,12 +92,6 @@ class Numbers:
             return None
         total = sum(variance for variance, _ in terms)
         return math.sqrt(total), total**2 / sum(variance**2 / df for variance, df in terms)
-
-    def _components(self) -> Components | None:
-        if self.pseudo is None:
-            return None
-        a_SC, b_SC = self.pseudo
-        return components(a_SC[: self.seeds] - b_SC[: self.seeds])
 
     @property
     def clusters(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board import formats
+from harness.board.escaping import shown
 from harness.board.page import environment, inline, package_version
 from harness.comparison import words
 from harness.comparison.findings import Comparison, TableFinding
@@ -45,9 +46,9 @@ def slug(text: str) -> str:
 
 
 def html(comparison: Comparison) -> str:
-    """Return the page. Everything is inside it, and its policy forbids loading anything else, scripts included."""
+    """Return the page. Everything is inside it, and its policy forbids loading anything else."""
     views = [TableView(t, words.title(comparison, t), forest(t.metrics)) for t in comparison.tables]
-    return (
+    page = (
         environment()
         .get_template("compare.html.j2")
         .render(
@@ -56,6 +57,8 @@ def html(comparison: Comparison) -> str:
             words=words,
             formats=formats,
             version=package_version(),
-            **inline(("board.css", "compare.css"), ()),
+            digest="",
+            **inline(("board.css", "pages.css", "scores.css", "compare.css"), ("theme.js",)),
         )
     )
+    return shown(page)

@@ -80,7 +80,7 @@ class TaskPower:
 
 
 def plan(
-    folder: Path, task: str, metric: str | None = None, delta: float | None = None, power: float = POWER
+    folder: str | Path, task: str, metric: str | None = None, delta: float | None = None, power: float = POWER
 ) -> list[TaskPower]:
     """Return what every table of a task can see.
 
@@ -99,7 +99,7 @@ def plan(
     """
     if delta is not None and not (delta > 0 and math.isfinite(delta)):
         raise UserError(f"--delta: must be above 0, got {delta:g}")
-    tables, _ = tables_of(folder)
+    tables, _ = tables_of(Path(folder))
     names = sorted({name for name, _ in tables})
     if task not in names:
         raise unknown("task", task, names, f"{folder}/results")

@@ -7,21 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from harness.board.escaping import escape_markdown, plain
+from harness.board.escaping import inert, plain
 from harness.comparison import words
 from harness.comparison.findings import Comparison, MetricFinding, TableFinding
 
 COLUMNS = ("task", "metric", "A", "B", "A − B", "95 % interval", "p adjusted", "effect", "verdict")
-# What a forge turns into a link or a mention, wherever it stands in text.
-_LIVE = ("@", "://", "www.")
-
-
-def inert(text: str) -> str:
-    """Return text that Markdown shows as it is, and in which nothing becomes a link or calls a person."""
-    escaped = escape_markdown(text)
-    for word in _LIVE:
-        escaped = escaped.replace(word, f"{word[0]}<!-- -->{word[1:]}")
-    return escaped
 
 
 def lines(comparison: Comparison) -> list[list[str]]:

@@ -7,11 +7,16 @@ from harness.comparison.findings import ClusterGap, Comparison, Gap, MetricFindi
 
 HOW_TO_READ = (
     "A − B is the difference in the metric's unit, with a 95 % interval that is paired over clusters (documents, "
-    "problems) and holds for new clusters and, with several seeds, for new seeds. Where a metric has no value per "
-    "cluster the interval is Welch's, over seeds.",
+    "problems) and holds for new clusters and, with several seeds, for new seeds; the seeds of A and of B count as "
+    "unrelated, also where they are the same numbers. A method without randomness is fixed. Where a metric has no "
+    "value per cluster the interval is Welch's, over seeds.",
     "p is adjusted for all metrics of the table: studentised step-down min-P over clusters, Welch with Holm over "
     "seeds, each kind with its share of the 5 %. Tables are families of their own.",
-    "A side is called better where p is below .05 and the interval excludes 0.",
+    "A side is called better where p is below .05 and the interval excludes 0, where both use equally many latents per "
+    "token, and where each side that varies with the seed has the 3 seeds a rank needs.",
+    "Boards test in the same way, but ask another question: all pairs of methods under one metric, where a comparison "
+    "asks all metrics of one pair. So a board may separate two methods that a comparison does not, and the other way "
+    "round.",
     "The effect is the difference over the standard deviation of the clusters' differences (d_z); for a metric over "
     "seeds, over the pooled standard deviation between seeds (Cohen's d, of very few numbers).",
     "What cannot be seen is anything below the least true difference that a comparison of this size finds in 80 % of "

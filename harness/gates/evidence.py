@@ -54,8 +54,9 @@ class Evidence:
             None where it cannot be computed (``reason``).
         two_sided: whether a difference either way counts (targets).
         how: ``paired`` or ``unrelated`` seeds, ``clusters`` (one seed a side), ``card`` (noise from a reliability
-            card), ``constant`` (nothing varies: the value is all there is), ``none`` (no spread can be given).
-        passing: the spread that bounds the loss; None for ``constant`` and ``none``.
+            card), ``constant`` (nothing varies: the value is all there is), ``lost`` (the baseline has a value and the
+            run has none), ``none`` (no spread can be given).
+        passing: the spread that bounds the loss; None for ``constant``, ``lost`` and ``none``.
         failing: every spread by which a loss has to stand out to count as one.
         least: what no p-value of this evidence can be below.
         seeds: seeds of the run and of the baseline.

@@ -48,12 +48,13 @@ def gate(
     cards = cards_of(baseline)
     notes: dict[str, None] = {}
     judged = [pair for pair in pairs.pairs if controls or pair.b.role is None]
-    asked_for = [(pair, metric) for pair in judged for metric in _judged(pair, cards, notes)]
+    asked_for = [(pair, metric) for pair in judged for metric in _judged(pair, cards, chosen, notes)]
     losses = [loss(metric, pair, own_card(cards, metric, pair.task, pair.table)) for pair, metric in asked_for]
     limits = [_tolerance(chosen, pair, metric, before) for pair, metric in asked_for]
     verdicts = judge([found.evidence for found in losses], [limit.value for limit in limits])
     comparisons = [_comparison(*row) for row in zip(asked_for, losses, limits, verdicts, strict=True)]
-    return Gate(tuple(comparisons), tuple(_failed(pairs)), pairs.unpaired, tuple(notes), pairs.problems)
+    missing = tuple(_missing(tables_of(run)[0], before, controls))
+    return Gate(tuple(comparisons), tuple(_failed(pairs)), missing, pairs.unpaired, tuple(notes), pairs.problems)
 
 
 def _comparison(asked_for: tuple[Pair, Metric], found: Loss, limit: Tolerance, judgement: Judgement) -> Comparison:
@@ -78,8 +79,12 @@ def _tolerance(chosen: Tolerances, pair: Pair, metric: Metric, before: Tables) -
     return chosen.of(pair.task, metric, pair.b, before[pair.task, pair.table])
 
 
-def _judged(pair: Pair, cards: Cards, notes: dict[str, None]) -> Iterator[Metric]:
-    """Yield the metrics that are judged, and note why others are not."""
+def _judged(pair: Pair, cards: Cards, chosen: Tolerances, notes: dict[str, None]) -> Iterator[Metric]:
+    """Yield the metrics that are judged, and note why others are not.
+
+    A metric that cannot rank methods may still tell a method from what it was (dead latents): whoever names a tolerance
+    for a diagnostic metric wants it judged.
+    """
     known = all_metrics()
     for name in dict.fromkeys((*asked.metrics(pair.b.head), *asked.metrics(pair.a.head))):
         if name not in known:
@@ -88,7 +93,13 @@ def _judged(pair: Pair, cards: Cards, notes: dict[str, None]) -> Iterator[Metric
         if known[name].interval == "none":
             notes[f"{name} has no interval and is not judged"] = None
         elif why := diagnostic(cards, known[name], pair.task, pair.table):
-            notes[f"{name} is diagnostic in {pair.task} and is not judged: {why}"] = None
+            wanted = chosen.named(pair.task, known[name])
+            said = (
+                "judged, since it has a tolerance of its own" if wanted else "not judged without a tolerance of its own"
+            )
+            notes[f"{name} is diagnostic in {pair.task} and is {said}: {why}"] = None
+            if wanted:
+                yield known[name]
         else:
             yield known[name]
 
@@ -102,6 +113,15 @@ def _failed(pairs: Pairs) -> Iterator[FailedCell]:
             before = seed in lost if seed in pair.b.cells else bool(lost)
             if not cell.ok and not before:
                 yield FailedCell(pair.task, pair.b.label, seed, cell.record.reason or "no reason recorded")
+
+
+def _missing(ours: Tables, before: Tables, controls: bool) -> Iterator[str]:
+    """Yield what the baseline measured and the run has no row of: nothing is known of it, so it cannot have passed."""
+    for (task, table), entries in before.items():
+        rows = {entry.key[:2] for entry in ours.get((task, table), ())}
+        wanted = [entry for entry in entries if entry.measured and (controls or entry.role is None)]
+        labels = dict.fromkeys(entry.label for entry in wanted if entry.key[:2] not in rows)
+        yield from (f"{task}: {label} is in the baseline and not in the run" for label in labels)
 
 
 def _check_shared(run: Path, ours: Tables, baseline: Path, theirs: Tables) -> None:

@@ -41,7 +41,8 @@ def loss(metric: Metric, pair: Pair, card: ReliabilityCard | None = None) -> Los
     before, after = _mean(metric, base), _mean(metric, run)
     reason = _obstacle(metric, run, base)
     if reason is not None:
-        return Loss(before, after, _none(metric, run, base, reason))
+        found = _none(metric, run, base, reason)
+        return Loss(before, after, replace(found, how="lost") if before is not None and after is None else found)
     return Loss(before, after, _evidence(metric, run, base, _varies(pair.a) or _varies(pair.b), card))
 
 

@@ -61,23 +61,27 @@ class Gate:
     Attributes:
         comparisons: every metric of every pair, in the order of task and method.
         failed: cells that the run lost.
-        unpaired: what one side has alone, in words.
+        missing: what the baseline measured and the run did not, in words: methods, and controls where they are
+            judged.
+        unpaired: what one side has alone, in words; what is missing among it.
         notes: what was not judged, and why.
         problems: files that could not be used.
     """
 
     comparisons: tuple[Comparison, ...]
     failed: tuple[FailedCell, ...]
+    missing: tuple[str, ...]
     unpaired: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     @property
     def verdict(self) -> Verdict:
-        """``fail`` where anything fails, else ``inconclusive`` where anything is, else ``pass``."""
+        """``fail`` where anything fails, else ``inconclusive`` where anything is or is missing, else ``pass``."""
         if self.failed or self.of("fail"):
             return "fail"
-        return "inconclusive" if self.of("inconclusive") or not self.comparisons else "pass"
+        undecided = self.of("inconclusive") or self.missing or not self.comparisons
+        return "inconclusive" if undecided else "pass"
 
     def of(self, verdict: Verdict) -> tuple[Comparison, ...]:
         """Return the comparisons with a verdict."""

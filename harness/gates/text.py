@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.board.escaping import escape_markdown, plain
+from harness.board.escaping import inert, plain
 from harness.board.formats import DASH, significant
 from harness.gates.evidence import ALPHA
 from harness.gates.outcome import Comparison, Gate
@@ -75,24 +75,26 @@ def summary(gate: Gate) -> str:
     """Return the outcome in a line."""
     counts = ", ".join(f"{len(gate.of(verdict))} {verdict}" for verdict in _ORDER)
     lost = f", {len(gate.failed)} failed cells" if gate.failed else ""
-    return f"{gate.verdict}: {counts}{lost}"
+    missing = f", {len(gate.missing)} missing" if gate.missing else ""
+    return f"{gate.verdict}: {counts}{lost}{missing}"
 
 
 def markdown(gate: Gate) -> str:
     """Return the gate as GitHub-flavoured Markdown: what did not pass in the open, the rest folded."""
     lines = [f"## Gate: {_MARKS[gate.verdict]}", "", f"{summary(gate)}.", ""]
     lines += [_lost(cell.task, cell.method, cell.seed, cell.reason) for cell in gate.failed]
-    lines += [""] if gate.failed else []
+    lines += [f"- ⚠️ {inert(text)}" for text in gate.missing]
+    lines += [""] if gate.failed or gate.missing else []
     lines += _table([*gate.of("fail"), *gate.of("inconclusive")])
     lines += _folded(f"{len(gate.of('pass'))} passed", _table(gate.of("pass")))
     said = [*gate.notes, *gate.unpaired, *(f"{problem.path}: {problem.reason}" for problem in gate.problems)]
-    lines += _folded(f"{len(said)} remarks", [f"- {escape_markdown(text)}" for text in said])
+    lines += _folded(f"{len(said)} remarks", [f"- {inert(text)}" for text in said])
     return "\n".join([*lines, _terms()]) + "\n"
 
 
 def _lost(task: str, method: str, seed: int, reason: str) -> str:
-    cell = f"{escape_markdown(method)} on {escape_markdown(task)}, seed {seed}"
-    return f"- ❌ {cell} failed and did not in the baseline: {escape_markdown(reason)}"
+    cell = f"{inert(method)} on {inert(task)}, seed {seed}"
+    return f"- ❌ {cell} failed and did not in the baseline: {inert(reason)}"
 
 
 def _table(comparisons: Sequence[Comparison]) -> list[str]:
@@ -101,7 +103,7 @@ def _table(comparisons: Sequence[Comparison]) -> list[str]:
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
     for found in comparisons:
         cells = [_MARKS[found.verdict], *_row(found)[1:]]
-        lines.append(f"| {' | '.join(escape_markdown(cell) for cell in cells)} |")
+        lines.append(f"| {' | '.join(inert(cell) for cell in cells)} |")
     return [*lines, ""]
 
 
@@ -114,7 +116,9 @@ def _terms() -> str:
     return (
         f"Loss: baseline minus run in the metric's better direction (run minus baseline for targets). "
         f"Pass: its one-sided {level} bound is below the tolerance, each metric for itself. Fail: it exceeds the "
-        f"tolerance, with at most {100 * ALPHA:.0f} % chance of any fail in the whole gate where only seeds changed."
+        f"tolerance, with at most {100 * ALPHA:.0f} % chance of any such fail in the whole gate where only seeds "
+        f"changed (not promised for one seed a side, unless a reliability card tells its noise); or the run lost the "
+        f"value, or a cell."
     )
 
 
@@ -126,6 +130,7 @@ def to_json(gate: Gate) -> dict[str, Any]:
         "failed_cells": [
             {"task": cell.task, "method": cell.method, "seed": cell.seed, "reason": cell.reason} for cell in gate.failed
         ],
+        "missing": list(gate.missing),
         "unpaired": list(gate.unpaired),
         "notes": list(gate.notes),
         "problems": [{"path": problem.path, "reason": problem.reason} for problem in gate.problems],

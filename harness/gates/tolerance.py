@@ -40,6 +40,10 @@ class Tolerances:
     given: Mapping[str, Given]
     share: float = SHARE
 
+    def named(self, task: str, metric: Metric) -> bool:
+        """Say whether a tolerance was given for this metric itself."""
+        return f"{task}/{metric.name}" in self.given or metric.name in self.given
+
     def of(self, task: str, metric: Metric, entry: Entry, table: Sequence[Entry]) -> Tolerance:
         """Return the tolerance of a metric for an entry of the baseline.
 

@@ -46,9 +46,10 @@ def judge(evidence: Sequence[Evidence], tolerances: Sequence[float]) -> list[Jud
 
     ``pass``: the one-sided 95 % bound of the loss lies below the tolerance, each comparison for itself. ``fail``: the
     loss exceeds the tolerance with p <= .05 after Holm over all comparisons that vary, so that with probability .95
-    nothing fails where nothing changed but the seeds (not promised for one seed a side without a reliability card:
-    nothing says how seeds vary); and its own interval lies beyond the tolerance. Else ``inconclusive``. What does
-    not vary at all is judged by its value. For targets the loss may lie on either side.
+    nothing fails where nothing changed but the seeds (not promised for one seed a side, unless a reliability card
+    tells its noise: nothing else says how seeds vary); and its own interval lies beyond the tolerance. Else
+    ``inconclusive``. What does not vary at all is judged by its value, and a value that the run lost is a fail. For
+    targets the loss may lie on either side.
 
     Args:
         evidence: of every comparison.
@@ -63,7 +64,7 @@ def judge(evidence: Sequence[Evidence], tolerances: Sequence[float]) -> list[Jud
 
 def _judgement(found: Evidence, tolerance: float, p: float | None) -> Judgement:
     if found.value is None:
-        return Judgement("inconclusive")
+        return Judgement("fail" if found.how == "lost" else "inconclusive")
     if found.how == "constant":
         size = abs(found.value) if found.two_sided else found.value
         return Judgement("pass" if size <= tolerance else "fail")

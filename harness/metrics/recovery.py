@@ -47,7 +47,7 @@ def mcc(parts: Parts, w: Array) -> Array:
     derived=False,
 )
 def mcc_over_g(parts: Parts, w: Array) -> Array:
-    """``mcc`` with every true direction counted: one without a latent of its own counts as 0.
+    """Mean |cos| of true directions with their latents, as ``mcc``; a direction without a latent of its own counts 0.
 
     ``sum over pairs / G``. ``w [..., C] -> [...]``, constant.
     """

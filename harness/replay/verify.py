@@ -11,6 +11,7 @@ from typing import TypedDict, Unpack
 
 from harness.api import Progress, silent
 from harness.errors import UserError
+from harness.lm.loading import pick_device
 from harness.metrics.contract import Parts, add_metric_folders, all_metrics
 from harness.replay.changes import Changes, content_changes, setting_changes
 from harness.replay.choose import choose
@@ -52,9 +53,12 @@ def verify(
             ``data_dir``: folder of mirrors; ``include_path``: folders of methods, tasks and metrics.
 
     Raises:
-        UserError: a name that is no record, before anything is run. What is wrong with one record is its verdict.
+        UserError: a name that is no record, or a device that is not here, before anything is run. What is wrong with
+            one record is its verdict.
     """
     paths = choose(records, options.get("sample"), options.get("seed", 0))
+    if device := options.get("device"):
+        pick_device(device)
     library = Library([Path(folder) for folder in options.get("include_path", ())])
     add_metric_folders(library.folders("metrics"))
     data_dir = options.get("data_dir")

@@ -81,9 +81,22 @@ def difference_ses(sides: Sequence[Array], first: NDArray[np.int64], second: NDA
     # One seed has no component of its own; nothing over one degree of freedom adds nothing.
     terms_K22 = np.array([_seed_terms(side) if side.shape[0] > 1 else ((0, 1), (0, 1)) for side in sides])
     of_side_P222 = terms_K22[np.stack([first, second], 1)]
-    seed_P2, rest_P2 = of_side_P222[:, :, 0, 0], of_side_P222[:, :, 1, 0]
-    seed_df_P2, rest_df_P2 = of_side_P222[:, :, 0, 1], of_side_P222[:, :, 1, 1]
     of_clusters_P = (mean_KC[first] - mean_KC[second]).var(1, ddof=1) / clusters
+    variance_P, df_P = unrelated_variance(of_clusters_P, clusters, of_side_P222[..., 0, :], of_side_P222[..., 1, :])
+    return np.sqrt(variance_P), df_P
+
+
+def unrelated_variance(of_clusters_P: Array, clusters: int, seed_P22: Array, rest_P22: Array) -> tuple[Array, Array]:
+    """Return the squares of what ``difference_se`` returns, and the degrees of freedom, for many layouts, ``[P]``.
+
+    Args:
+        of_clusters_P: variance over clusters of the difference of seed means, over ``C``.
+        clusters: ``C``.
+        seed_P22: for each side its mean square of seeds over ``S C``, and its degrees of freedom; 0 and 1 for a side of
+            one seed.
+        rest_P22: the same for the rest.
+    """
+    seed_P2, seed_df_P2, rest_P2, rest_df_P2 = seed_P22[..., 0], seed_P22[..., 1], rest_P22[..., 0], rest_P22[..., 1]
     more_P2 = seed_P2 > rest_P2
     wide_P = of_clusters_P > rest_P2.sum(1)
     wide_P2 = wide_P[:, None]
@@ -91,10 +104,9 @@ def difference_ses(sides: Sequence[Array], first: NDArray[np.int64], second: NDA
     held_P2 = np.where(wide_P2, np.where(more_P2, seed_P2, 0.0), np.maximum(seed_P2, rest_P2))
     held_df_P2 = np.where(more_P2, seed_df_P2, rest_df_P2)
     terms_P5 = np.c_[np.where(wide_P, of_clusters_P, 0.0), held_P2, np.where(wide_P2 & more_P2, -rest_P2, 0.0)]
-    df_P5 = np.c_[np.full(len(first), clusters - 1.0), held_df_P2, rest_df_P2]
+    df_P5 = np.c_[np.full(len(of_clusters_P), clusters - 1.0), held_df_P2, rest_df_P2]
     total_P, spread_P = _in_order(terms_P5), _in_order(terms_P5**2 / df_P5)
-    df_P = np.divide(total_P**2, spread_P, out=df_P5[:, 0].copy(), where=spread_P > 0)
-    return np.sqrt(total_P), df_P
+    return total_P, np.divide(total_P**2, spread_P, out=df_P5[:, 0].copy(), where=spread_P > 0)
 
 
 def _in_order(terms_Pn: Array) -> Array:

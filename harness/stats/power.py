@@ -1,11 +1,11 @@
 """What a comparison can see: the power of its t test, the least difference it tells, and how much data would do.
 
-The test is the one the intervals are made with: the crossed t over seeds and clusters (``harness.stats.crossed``), or
-Welch's t over seeds. Its standard error and degrees of freedom are themselves estimated, and a negative variance
-component counts as 0 there, so no noncentral t fits it: with 3 seeds and a large rest the textbook formula promises
-80 % where 74 % are found. So power is the mean, over the joint distribution of the mean squares (independent
-chi-squares under normal values), of the normal probability that the mean difference exceeds its half-width. Two-sided,
-before any adjustment for several metrics: an adjusted test sees less.
+The test is the one the intervals are made with: the crossed t over seeds and clusters (``harness.stats.crossed``; seeds
+in pairs here, unrelated in ``harness.stats.unrelated``), or Welch's t over seeds. Its standard error and degrees of
+freedom are themselves estimated, and a negative variance component counts as 0 there, so no noncentral t fits it: with
+3 seeds and a large rest the textbook formula promises 80 % where 74 % are found. So power is the mean, over the joint
+distribution of the mean squares (independent chi-squares under normal values), of the normal probability that the mean
+difference exceeds its half-width. Two-sided, before any adjustment for several metrics: an adjusted test sees less.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy import optimize, special, stats
+from scipy.stats import qmc
 
 from harness.metrics.contract import Array
 
@@ -28,10 +29,9 @@ MOST_CLUSTERS = 10_000_000
 MOST_SEEDS = 200
 # The fewest that a board ranks.
 FEWEST_SEEDS = 3
-# Points of the joint distribution of mean squares; the error of a power is below .003.
-_POINTS = 1024
-# Powers of the root of x^4 = x + 1: points whose coordinates are their multiples fill the cube evenly (Roberts 2018).
-_ROOT = 1.2207440846057596
+# Points of the joint distribution of mean squares (a power of 2) and how many of these there are at most;
+# the error of a power is below .002.
+_POINTS, _SQUARES = 1024, 5
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Components:
     def test(self, seeds: int, clusters: int) -> TTest:
         """Return the crossed t test; one seed stands for itself, and nothing is said about other seeds."""
         if seeds == 1 or self.seed is None:
-            square_R = (self.cluster + self.rest) / clusters * _mean_square(clusters - 1, 0)
+            square_R = (self.cluster + self.rest) / clusters * mean_square(clusters - 1, 0)
             half_R = float(stats.t.isf(ALPHA / 2, clusters - 1)) * np.sqrt(square_R)
             return TTest(math.sqrt((self.cluster + self.rest) / clusters), half_R)
         df = (clusters - 1, seeds - 1, (seeds - 1) * (clusters - 1))
@@ -106,8 +106,8 @@ class Components:
             (clusters * self.seed + self.rest) / cells,
             self.rest / cells,
         )
-        of_clusters, of_seeds, rest = (expected[i] * _mean_square(df[i], i) for i in range(3))
-        half_R = _half_width(*crossed_variance((of_clusters, of_seeds, rest), df))
+        of_clusters, of_seeds, rest = (expected[i] * mean_square(df[i], i) for i in range(3))
+        half_R = half_width(*crossed_variance((of_clusters, of_seeds, rest), df))
         return TTest(math.sqrt(expected[0] + expected[1] - expected[2]), half_R)
 
 
@@ -128,10 +128,10 @@ class SeedSpread:
         if seeds < 2:
             return TTest(math.inf, np.full(1, np.inf))
         # In order of size, so that which side is called a makes no difference to the points either.
-        a_R, b_R = (side / seeds * _mean_square(seeds - 1, i) for i, side in enumerate(sorted((self.a, self.b))))
+        a_R, b_R = (side / seeds * mean_square(seeds - 1, i) for i, side in enumerate(sorted((self.a, self.b))))
         squares_R = a_R**2 + b_R**2
         df_R = (a_R + b_R) ** 2 * (seeds - 1) / np.where(squares_R > 0, squares_R, 1.0)
-        return TTest(math.sqrt((self.a + self.b) / seeds), _half_width(a_R + b_R, np.maximum(df_R, 1.0)))
+        return TTest(math.sqrt((self.a + self.b) / seeds), half_width(a_R + b_R, np.maximum(df_R, 1.0)))
 
 
 def crossed_variance(squares: tuple[Array, Array, Array], df: tuple[int, int, int]) -> tuple[Array, Array]:
@@ -152,17 +152,25 @@ def crossed_variance(squares: tuple[Array, Array, Array], df: tuple[int, int, in
     return variance, np.where(both, variance**2 / np.where(both, spread, 1.0), alone)
 
 
-def _half_width(variance_R: Array, df_R: Array) -> Array:
+def half_width(variance_R: Array, df_R: Array) -> Array:
+    """Return half the width of the two-sided t interval."""
     return np.asarray(special.stdtrit(df_R, 1 - ALPHA / 2) * np.sqrt(variance_R), dtype=np.float64)
 
 
 @lru_cache(maxsize=512)
-def _mean_square(df: int, dimension: int) -> Array:
-    """Return a mean square with expectation 1 at the points, ``[R]``; dimensions are independent of each other."""
-    place_R = (0.5 + np.arange(1, _POINTS + 1) * _ROOT ** -(dimension + 1)) % 1
+def mean_square(df: int, dimension: int) -> Array:
+    """Return a mean square with expectation 1 at the points, ``[R]``; up to five dimensions are independent."""
+    place_R = _points()[:, dimension]
     found = np.asarray(stats.chi2.ppf(place_R, df) / df, dtype=np.float64)
     found.setflags(write=False)
     return found
+
+
+@lru_cache(maxsize=1)
+def _points() -> Array:
+    """Return points that fill the cube evenly, ``[R, dimension]``: Sobol 1967, in the middle of their cells."""
+    places = qmc.Sobol(_SQUARES, scramble=False).random(_POINTS)
+    return np.asarray(places + 0.5 / _POINTS, dtype=np.float64)
 
 
 def components(difference_SC: Array) -> Components:

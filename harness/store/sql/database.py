@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url, select, text
@@ -37,6 +38,17 @@ def check_url(url: str) -> URL:
     if not parsed.database:
         raise UserError(f"--store: '{masked(url)}' names no database")
     return parsed.set(drivername=_DRIVERS[backend])
+
+
+def open_store(url: str) -> Engine:
+    """Return an engine for a store that is read; raises ``UserError`` where an SQLite file is not there yet.
+
+    SQLite would make an empty file of a name that was written wrong, and call it a store without records.
+    """
+    parsed = check_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise UserError(f"--store: there is no file '{parsed.database}'; `harness store push` makes a store")
+    return open_database(parsed)
 
 
 def open_database(url: str | URL) -> Engine:

@@ -15,6 +15,7 @@ from harness.specs.record import SCHEMA, Record
 from harness.store.files import sha256_bytes, write_bytes
 from harness.store.records import record_path
 from harness.store.sql.database import transaction
+from harness.store.sql.query import check_names
 from harness.store.sql.rows import precedence
 from harness.store.sql.schema import FILES, RECORDS
 
@@ -40,11 +41,13 @@ def pull(engine: Engine, folder: Path, task: str | None = None, method: str | No
     """Write every record of a store that ``folder`` lacks, or holds an older one of; others are left alone.
 
     A store may hold what somebody else put there: a record whose names lead out of the folder, or whose files are not
-    those it was written with, is refused. Raises ``UserError`` where the database is away.
+    those it was written with, is refused. Raises ``UserError`` where the database is away, or has no record of the
+    task or the method.
     """
     given = [column == value for column, value in ((RECORDS.c.task, task), (RECORDS.c.method, method)) if value]
     new, same, problems = 0, 0, []
     with transaction(engine) as connection:
+        check_names(connection, task, method)
         cells = list(connection.execute(select(RECORDS.c.cell).where(*given).order_by(RECORDS.c.cell)).scalars())
     for cell in cells:
         with transaction(engine) as connection:

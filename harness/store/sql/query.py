@@ -62,8 +62,9 @@ def parse_condition(text: str) -> Condition:
 def find(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:
     """Return the records that are wanted, each with its metrics; by task, table, method and seed.
 
-    Raises ``UserError`` on a metric that no record has.
+    Raises ``UserError`` on a task, method or metric that no record has.
     """
+    check_names(connection, wanted.task, wanted.method)
     _check_metrics(connection, wanted.conditions)
     columns = [RECORDS.c[name] for name in COLUMNS]
     rows = connection.execute(select(*columns).where(*_clauses(wanted))).mappings().all()
@@ -73,6 +74,15 @@ def find(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:
         found, key=lambda r: (r["task"], r["task_table"], r["method"], r["of"] or "", r["seed"], r["cell"])
     )
     return [row | {"metrics": metrics.get(row["cell"], {})} for row in ordered]
+
+
+def check_names(connection: Connection, task: str | None, method: str | None) -> None:
+    """Raise ``UserError`` for a task or a method that no record is of: nothing would be found, and nobody told why."""
+    for what, given in (("task", task), ("method", method)):
+        if given is not None:
+            known = set(connection.execute(select(RECORDS.c[what]).distinct()).scalars())
+            if given not in known:
+                raise unknown(what, given, known, f"--{what}")
 
 
 def _check_metrics(connection: Connection, conditions: Iterable[Condition]) -> None:
