@@ -95,7 +95,7 @@ class ResolvedTask:
         names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers"}
         return {
             # JSON's null for an infinite number would make two tasks one.
-            **in_words(self.spec.model_dump(exclude=names)),
+            **in_words(self._given(names)),
             **self._reasoning(),
             **({"answers": self.spec.answers.model_dump()} if self.spec.answers else {}),
             "layer": self.place,
@@ -104,6 +104,13 @@ class ResolvedTask:
             "limit": self.limit,
             "corpus": self.corpus.measured() if self.corpus else None,
         }
+
+    def _given(self, without: set[str]) -> dict[str, Any]:
+        """Return the spec's own keys; a key that came later counts where it is given, so that old tables stay."""
+        given = self.spec.model_dump(exclude=without)
+        if given["data"].get("unpivot") is None:
+            given["data"].pop("unpivot", None)
+        return given
 
     def _reasoning(self) -> dict[str, Any]:
         """Return what a vocabulary decides; its file counts by what it holds. Nothing where the task has none."""

@@ -102,6 +102,10 @@ class WorldTrack(Track):
             {"truth": self.truth},
         )
 
+    def prepare(self) -> None:
+        """Draw the activations that methods are fitted on."""
+        self.train()
+
     def train(self) -> Train:
         """Return the activations of the train and validation splits, and the truth for methods that need it."""
         return self._train
