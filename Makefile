@@ -25,7 +25,7 @@ board: install
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) -m "not model and not browser"
-	$(BIN)/python -m pytest -m "model or browser"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "model or browser"
 
 check: install
 	$(BIN)/ruff check .
