@@ -24,8 +24,8 @@ board: install
 	$(BIN)/harness leaderboard leaderboard --add $(OUT)
 
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) -m "not model and not browser"
-	$(BIN)/python -m pytest -m "model or browser"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not model"
+	$(BIN)/python -m pytest -m model
 
 check: install
 	$(BIN)/ruff check .
