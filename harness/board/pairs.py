@@ -46,6 +46,8 @@ class Pairs:
 
 
 Tables = dict[tuple[str, str], list[Entry]]
+# What ``tables_of`` returns: entries by task and hash of the resolved task, and the files that could not be used.
+Read = tuple[Tables, tuple[Problem, ...]]
 
 
 def of_methods(folder: Path, a: str, b: str) -> Pairs:
@@ -74,7 +76,12 @@ def of_folders(a: Path, b: Path) -> Pairs:
     A method is the same where name and what it is derived from are; its identity (parameters, code) may have changed,
     which is what a comparison of folders is for. Of several identities in one folder the newest counts.
     """
-    (ours, left), (theirs, right) = tables_of(a), tables_of(b)
+    return paired(a, tables_of(a), b, tables_of(b))
+
+
+def paired(a: Path, of_a: Read, b: Path, of_b: Read) -> Pairs:
+    """Return what ``of_folders`` does, of two folders that were read already."""
+    (ours, left), (theirs, right) = of_a, of_b
     pairs, alone = [], []
     for key in sorted({*ours, *theirs}):
         mine, other = _newest(ours.get(key, [])), _newest(theirs.get(key, []))
@@ -91,7 +98,7 @@ def _newest(entries: Sequence[Entry]) -> dict[tuple[str, str], Entry]:
     return {(entry.key[0], entry.key[1]): entry for entry in by_age}
 
 
-def tables_of(folder: Path) -> tuple[Tables, tuple[Problem, ...]]:
+def tables_of(folder: Path) -> Read:
     """Return the pooled entries of every table under ``FOLDER/results``, and the files that could not be used."""
     cells, problems = read_cells(folder)
     by_table: dict[tuple[str, str], list[Cell]] = {}

@@ -114,7 +114,8 @@ def amounts(words: tuple[str, ...], option: str) -> dict[str, float]:
 
 def folder_of(path: str) -> Path:
     """Return a run folder that has results; raises ``UserError``."""
+    from harness.store.records import check_results
+
     folder = Path(path)
-    if not (folder / "results").is_dir():
-        raise UserError(f"'{path}' holds no results; give a folder that `harness eval --output-path` wrote")
+    check_results(folder)
     return folder

@@ -16,6 +16,7 @@ from harness.comparison.measuring import numbers
 from harness.errors import UserError, unknown
 from harness.metrics.contract import Metric, all_metrics, clusters, get_metric
 from harness.specs.reliability import Cards, cards_of, diagnostic
+from harness.store.records import check_results
 
 
 def compare(
@@ -70,8 +71,7 @@ def _folders(a: str | Path, b: str | Path) -> tuple[Path, Path] | None:
 
 
 def _results(folder: Path) -> Path:
-    if not (folder / "results").is_dir():
-        raise UserError(f"--run: '{folder}' holds no results; give a folder that `harness eval --output-path` wrote")
+    check_results(folder, "--run")
     return folder
 
 

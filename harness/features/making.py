@@ -16,6 +16,7 @@ from harness.run.evaluate import Options, Prepared, prepare
 from harness.run.plan import Cell, PlannedGroup
 from harness.specs.identity import code_hash, digest
 from harness.store.files import output_folder
+from harness.store.records import check_results
 
 if TYPE_CHECKING:
     from harness.specs.features import FeatureFile
@@ -97,8 +98,8 @@ def prepare_features(
             raise UserError(f"{what}: a page is about one {what.strip('-').lower()}, got '{given}'")
     if len(options.get("seeds", ())) > 1:
         raise UserError(f"--seeds: a page shows one seed, got {', '.join(map(str, options['seeds']))}")
-    if run is not None and not (Path(run) / "results").is_dir():
-        raise UserError(f"--run: '{run}' holds no results; give a folder that `harness eval --output-path` wrote")
+    if run is not None:
+        check_results(Path(run), "--run")
     prepared = prepare(method, task, output_path, options)
     kind = prepared.groups[0].cells[0].entry.found.spec.kind
     if kind != "dictionary":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.board import asked
 from harness.board.facts import differences, traits
-from harness.board.pairs import Pair, Pairs, Tables, of_folders, tables_of
+from harness.board.pairs import Pair, Pairs, Tables, paired, tables_of
 from harness.board.pool import newest
 from harness.errors import UserError
 from harness.gates.loss import Loss, loss
@@ -17,6 +17,7 @@ from harness.gates.verdict import Judgement, judge
 from harness.metrics.contract import Metric, all_metrics
 from harness.specs.record import Record
 from harness.specs.reliability import Cards, cards_of, diagnostic, own_card
+from harness.store.records import check_results
 
 
 def gate(
@@ -40,11 +41,11 @@ def gate(
     run, baseline = Path(run), Path(baseline)
     chosen = parse_tolerances(tolerances or {})
     for folder in (run, baseline):
-        if not (folder / "results").is_dir():
-            raise UserError(f"'{folder}' holds no results; give a folder that `harness eval --output-path` wrote")
-    before, _ = tables_of(baseline)
-    _check_shared(run, tables_of(run)[0], baseline, before)
-    pairs = of_folders(run, baseline)
+        check_results(folder)
+    read, read_before = tables_of(run), tables_of(baseline)
+    now, before = read[0], read_before[0]
+    _check_shared(run, now, baseline, before)
+    pairs = paired(run, read, baseline, read_before)
     cards = cards_of(baseline)
     notes: dict[str, None] = {}
     judged = [pair for pair in pairs.pairs if controls or pair.b.role is None]
@@ -53,7 +54,7 @@ def gate(
     limits = [_tolerance(chosen, pair, metric, before) for pair, metric in asked_for]
     verdicts = judge([found.evidence for found in losses], [limit.value for limit in limits])
     comparisons = [_comparison(*row) for row in zip(asked_for, losses, limits, verdicts, strict=True)]
-    missing = tuple(_missing(tables_of(run)[0], before, controls))
+    missing = tuple(_missing(now, before, controls))
     return Gate(tuple(comparisons), tuple(_failed(pairs)), missing, pairs.unpaired, tuple(notes), pairs.problems)
 
 

@@ -7,6 +7,7 @@ and returns an array of shape ``[...]``: ``w = 1`` is the point estimate, resamp
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
@@ -156,10 +157,16 @@ def metric(
 
 def all_metrics() -> dict[str, Metric]:
     """Import every module of this folder and return the metrics by name."""
+    _import_ours()
+    return dict(sorted(_REGISTRY.items()))
+
+
+@functools.cache
+def _import_ours() -> None:
+    # Once: boards ask for metrics by the thousand, and listing the folder costs more than the metric.
     package = importlib.import_module("harness.metrics")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"harness.metrics.{module.name}")
-    return dict(sorted(_REGISTRY.items()))
 
 
 def add_metric_folders(folders: Iterable[Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from harness.run.environment import commit, package_version
 from harness.run.fitting import Fitted
 from harness.run.plan import Cell, PlannedGroup
 from harness.specs.identity import activation_key
+from harness.store.activations import read_manifest
 from harness.store.events import EventLog
 from harness.store.records import StoredRecord
 from harness.store.sql.pushing import Sink
@@ -109,12 +109,10 @@ def _names(cell: Cell) -> dict[str, Any]:
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     """Return what the manifest of a folder of activations says, without its checksums."""
-    try:
-        value = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    found = read_manifest(folder)
+    if found is None:
         return None
-    rows = value["rows"]
     return {
-        "tokens": sum(rows), "width": value["width"], "dtype": value["dtype"], "shards": len(rows),
-        "plan": value["plan"],
+        "tokens": sum(found.rows), "width": found.width, "dtype": found.dtype, "shards": len(found.rows),
+        "plan": found.plan,
     }  # fmt: skip

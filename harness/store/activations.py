@@ -95,12 +95,19 @@ def finish(folder: Path, plan: str, count: int) -> StoredActivations:
     return StoredActivations(folder, manifest)
 
 
-def open_activations(folder: Path) -> StoredActivations | None:
-    """Open a complete folder, or return None where it is absent or anything in it is not as the manifest says."""
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return what a folder says it holds, or None where it says nothing whole; its shards are not looked at."""
     try:
         value = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        manifest = Manifest(**{**value, "rows": tuple(value["rows"]), "sha256": tuple(value["sha256"])})
+        return Manifest(**{**value, "rows": tuple(value["rows"]), "sha256": tuple(value["sha256"])})
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def open_activations(folder: Path) -> StoredActivations | None:
+    """Open a complete folder, or return None where it is absent or anything in it is not as the manifest says."""
+    manifest = read_manifest(folder)
+    if manifest is None:
         return None
     # Compared as a whole: a manifest with a wrong number of rows would hand out wrong rows.
     same = manifest == _describe(folder, manifest.plan, len(manifest.rows))

@@ -142,6 +142,13 @@ def load_record(path: Path) -> StoredRecord:
         raise BrokenRecordError(f"{path} is not a whole record: {error.errors()[0]['msg']}") from error
 
 
+def check_results(folder: Path, option: str = "") -> None:
+    """Raise ``UserError`` where a folder is none that a run wrote; ``option`` is how it was given."""
+    if not (folder / "results").is_dir():
+        where = f"{option}: " if option else ""
+        raise UserError(f"{where}'{folder}' holds no results; give a folder that `harness eval --output-path` wrote")
+
+
 def find_records(folder: Path) -> Iterator[Path]:
     """Yield every record file under ``FOLDER/results``, in a stable order; temporary files are not records."""
     found = (path for path in (folder / "results").glob("*/*/*.json") if not path.name.startswith("."))
