@@ -47,7 +47,7 @@ data:
   splits: {{test: {{split: test}}}}
 text: "What is {{{{ problem }}}}?"
 label: "{{{{ 'right' if right else 'wrong' }}}}"
-answers: {{given: " {{{{ said }}}}", positive: wrong, positions: {{prompt: true, first: 2, even: 0}}{more}}}
+answers: {{given: " {{{{ said }}}}", right: right, positions: {{prompt: true, first: 2, even: 0}}{more}}}
 site: {{depths: [0.5, 1.0]}}
 budget: {{context: 64, test_tokens: {tokens}}}
 controls: {{floor: [majority, surface, confidence], derived: [permuted_label]}}
@@ -210,7 +210,7 @@ def test_an_answer_changes_the_fingerprint_and_not_the_text(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"answers.positive": "nonsense"}, "label 'nonsense'"),
+        ({"answers.right": "nonsense"}, "label 'nonsense'"),
         ({"answers.least": "500"}, "need 500 right and 500 wrong"),
         ({"answers.positions": "{prompt: false, first: 0, even: 0}"}, "at least one position"),
         ({"answers.positions": "{first: 60}"}, "positions"),

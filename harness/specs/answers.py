@@ -36,6 +36,6 @@ class Answers(Strict):
     """The answers: given as text with the problems."""
 
     given: str = Field(description="Jinja2 template over a row's columns: the answer, as it follows the text")
-    positive: str = Field(default="wrong", description="the label that is to be found; the positive class")
+    right: str = Field(default="right", description="the label of a right answer; any other names a kind of error")
     positions: Positions = Positions(prompt=True, first=3)
     least: Count = Field(default=20, description="answers of each class below which a task is refused")

@@ -57,12 +57,12 @@ class Errors(Track):
     def items(self) -> Judged:
         """The answers with labels, groups and folds."""
         documents = [self.reader.documents[taken.document] for taken in self.reader.taken.sequences]
-        y_n = np.array([d.label == self.reader.spec.positive for d in documents], dtype=np.int64)
+        y_n = np.array([d.label != self.reader.spec.right for d in documents], dtype=np.int64)
         _, group_n = np.unique([d.group for d in documents], return_inverse=True)
         if len(np.unique(y_n)) < 2:
             found = sorted({str(d.label) for d in documents})
             raise UserError(
-                f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.positive}' and "
+                f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.right}' and "
                 f"some another; labels found: {', '.join(found) or 'none'}."
             )
         return judged(y_n, group_n.astype(np.int64))
