@@ -72,14 +72,14 @@ class ReasoningTrack(SiteTrack):
         if unit == tests:
             return each(
                 methods,
-                Dictionary,
+                dictionary,
                 self.task.spec.track,
                 lambda name, method: self._selection(name, method).contribution(),
             )
         plain_BTD = self._plain
         return each(
             methods,
-            Dictionary,
+            dictionary,
             self.task.spec.track,
             lambda name, method: self._inject(unit - tests - 1, name, method, plain_BTD),
         )
