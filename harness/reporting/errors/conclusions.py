@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.reporting.contract import Measure
 from harness.reporting.errors.findings import Conclusion, Effects, Localisation, Score, Verdict
-from harness.reporting.errors.words import figure
+from harness.reporting.errors.words import figure, signed
 
 RULES = (
     "Beyond a control: yes where the whole interval of the margin in AUROC lies above 0, no where it lies below, else "
@@ -61,7 +61,7 @@ def _judged(label: str, question: str, found: Measure, name: str, null: float = 
     if found.lo is None or found.hi is None:
         return Conclusion(label, question, "undecided", f"{name} {found.value:.3f}; {found.reason or 'no interval'}")
     verdict: Verdict = "yes" if found.lo > null else "no" if found.hi < null else "undecided"
-    return Conclusion(label, question, verdict, f"{name} {figure(found)}")
+    return Conclusion(label, question, verdict, f"{name} {figure(found) if null else signed(found)}")
 
 
 def _features(found: Effects) -> Conclusion:

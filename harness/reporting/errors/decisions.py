@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from harness.reporting.errors.findings import Bin, Calibration, Example, Example
 from harness.stats.proportions import acc_ci
 from harness.store.items import Item
 
-LISTED = 4
+LISTED = 3
 LIMIT = 0.5
 # Wrong or not, and said to be or not; a probe is right where they agree.
 KINDS = {"caught": (True, True), "missed": (True, False), "false alarm": (False, True), "passed": (False, False)}
@@ -35,8 +36,10 @@ def _bin(parts: Parts, index: int, inside_n: NDArray[np.bool_]) -> Bin:
     edges, n = (index / BINS, (index + 1) / BINS), int(inside_n.sum())
     if n == 0:
         return Bin(*edges, 0, None, Measure(None, reason="no answer"))
-    share = acc_ci(parts["item_y"][inside_n], parts["item_cluster"][inside_n])
-    return Bin(*edges, n, float(parts["item_p"][inside_n].mean()), measure(share))
+    found = measure(acc_ci(parts["item_y"][inside_n], parts["item_cluster"][inside_n]))
+    # Of few groups the interval is symmetric, and may leave the range of a share.
+    lo, hi = (None if end is None else min(max(end, 0.0), 1.0) for end in (found.lo, found.hi))
+    return Bin(*edges, n, float(parts["item_p"][inside_n].mean()), replace(found, lo=lo, hi=hi))
 
 
 def examples(source: Source, entry: Entry) -> Examples:

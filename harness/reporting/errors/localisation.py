@@ -1,115 +1,114 @@
-"""Where errors can be told: a probe on each block alone, and without it, beside the same under exchanged labels."""
+"""Where errors can be told: a probe on each place alone, and without it, beside the same under exchanged labels.
+
+A place is a block of the model at one position. The parts hold what a probe said that was fitted on its features alone
+(``alone_p``) and on all others (``removed_p``), ``[answers, places]``, and the same for exchanged labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.board.pool import Entry
-from harness.metrics.contract import Array, NotComputableError, Parts, clusters
-from harness.metrics.items import auroc_in_folds, item_weights
+from harness.metrics.contract import Array, Metric, NotComputableError, Parts, get_metric
 from harness.reporting.contract import Measure, measure
 from harness.reporting.errors.findings import Block, Localisation, Shown
 from harness.reporting.errors.places import layers, positions
-from harness.reporting.errors.summary import family_level
-from harness.stats.crossed import pseudo_values
+from harness.reporting.errors.summary import RANKED, family_level
 from harness.stats.estimate import Plan
-from harness.stats.resample import interval
+from harness.stats.memo import remembered
+from harness.stats.paired import difference
+from harness.stats.summary import metric_pseudo_values, summarise
 from harness.stats.ties import tie_groups
 
-_ONE_CLASS = "all answers are right, or all are wrong"
-_SINGLE = ("alone_p", "removed_p")
-Score = Callable[[Array], Array]
+_OWN = ("item_p", "item_y", "alone_p", "removed_p")
+_NULL = ("item_p_null", "item_y_null", "alone_null_p", "removed_null_p")
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Parts as ``RANKED`` reads them: of the whole probe, and for every place alone and without it."""
+
+    whole: Parts
+    alone: tuple[Parts, ...]
+    removed: tuple[Parts, ...]
 
 
 def localisation(entry: Entry) -> Localisation:
     """Return the table of one row, from its first seed; with a reason and no blocks where it was not measured."""
     parts = next(iter(entry.measured.values()))
     at, names = layers(entry.head), positions(entry.head)
-    if any(name not in parts for name in _SINGLE):
-        return _none(entry, at, names, "the task asks for no metric that fits a probe to each block alone")
-    if parts["alone_p"].ndim != 2 or parts["alone_p"].shape[1] != len(at) * len(names):
-        return _none(entry, at, names, "the record does not say which blocks and positions its columns are")
-    blocks = range(len(at) * len(names))
-    alone = [partial(_alone, parts, "", b) for b in blocks]
-    leading = _leading(alone, clusters(parts))
-    found = tuple(
+    count = len(at) * len(names)
+    own, null = _side(parts, _OWN, count), _side(parts, _NULL, count)
+    if own is None:
+        reason = "no probe was fitted to single places, or the record does not say which places they are"
+        return Localisation(entry.label, at, names, (), None, None, reason)
+    metric = remembered(get_metric(RANKED))
+    informative = _informative(metric, own)
+    # Among places that tell nothing none leads.
+    leading = _leading(metric, own) if informative else set()
+    blocks = tuple(
         Block(
-            at[b // len(names)], names[b % len(names)],
-            Shown(_measured(parts, alone[b]), _null(parts, b, _alone)),
-            Shown(_measured(parts, partial(_drop, parts, "", b)), _null(parts, b, _drop)),
-            _counted(parts, "block_above", b), _counted(parts, "top_block", b),
-            None if leading is None else b in leading,
+            layer=at[b // len(names)],
+            position=names[b % len(names)],
+            alone=Shown(_alone(metric, own, b), _alone(metric, null, b)),
+            drop=Shown(_drop(metric, own, b), _drop(metric, null, b)),
+            above=_counted(parts, "block_above", b),
+            top=_counted(parts, "top_block", b),
+            leads=None if leading is None else b in leading,
         )
-        for b in blocks
-    )  # fmt: skip
-    nulls = [partial(_alone, parts, "_null", b) for b in blocks] if _has_null(parts) else None
-    informative_null = None if nulls is None else _informative(parts, nulls)
-    return Localisation(entry.label, at, names, found, _informative(parts, alone), informative_null)
+        for b in range(count)
+    )
+    return Localisation(entry.label, at, names, blocks, informative, _informative(metric, null) if null else None)
 
 
-def _none(entry: Entry, at: tuple[str, ...], names: tuple[str, ...], reason: str) -> Localisation:
-    return Localisation(entry.label, at, names, (), None, None, reason)
+def _side(parts: Parts, names: Sequence[str], count: int) -> _Side | None:
+    if any(name not in parts for name in names) or count == 0:
+        return None
+    p_n, y_n, alone_nB, removed_nB = (parts[name] for name in names)
+    if alone_nB.shape != (len(y_n), count) or removed_nB.shape != (len(y_n), count):
+        return None
+
+    def read(score_n: Array) -> Parts:
+        return {**{name: parts[name] for name in ("n", "item_cluster", "item_fold")}, "item_y": y_n, "item_p": score_n}
+
+    return _Side(read(p_n), tuple(map(read, alone_nB.T)), tuple(map(read, removed_nB.T)))
 
 
-def _auroc(parts: Parts, score_n: Array, label: str, w: Array) -> Array:
-    wrong_n = parts[label] > 0
-    return auroc_in_folds(score_n, wrong_n, parts["item_fold"], item_weights(parts, w, "item_cluster"), _ONE_CLASS)
-
-
-def _alone(parts: Parts, suffix: str, block: int, w: Array) -> Array:
-    name = f"alone{suffix}_p"
-    return _auroc(parts, parts[name][:, block], f"item_y{suffix}", w)
-
-
-def _drop(parts: Parts, suffix: str, block: int, w: Array) -> Array:
-    whole = _auroc(parts, parts[f"item_p{suffix}"], f"item_y{suffix}", w)
-    return whole - _auroc(parts, parts[f"removed{suffix}_p"][:, block], f"item_y{suffix}", w)
-
-
-def _has_null(parts: Parts) -> bool:
-    return all(name in parts for name in ("alone_null_p", "removed_null_p", "item_p_null", "item_y_null"))
-
-
-def _measured(parts: Parts, statistic: Score, level: float = 0.95) -> Measure:
-    return measure(interval(statistic, clusters(parts), Plan(level=level)))
-
-
-def _null(parts: Parts, block: int, score: Callable[[Parts, str, int, Array], Array]) -> Measure:
-    if not _has_null(parts):
+def _alone(metric: Metric, side: _Side | None, place: int, plan: Plan | None = None) -> Measure:
+    if side is None:
         return Measure(None, reason="not measured under exchanged labels")
-    return _measured(parts, partial(score, parts, "_null", block))
+    return measure(summarise(metric, [side.alone[place]], plan))
 
 
-def _counted(parts: Parts, name: str, block: int) -> Shown:
+def _drop(metric: Metric, side: _Side | None, place: int) -> Measure:
+    if side is None:
+        return Measure(None, reason="not measured under exchanged labels")
+    return measure(difference(metric, [side.whole], [side.removed[place]]))
+
+
+def _counted(parts: Parts, name: str, place: int) -> Shown:
     def one(part: str) -> Measure:
         held = parts.get(part)
-        if held is None or held.ndim != 1 or block >= len(held):
+        if held is None or held.ndim != 1 or place >= len(held):
             return Measure(None, reason="not counted")
-        return Measure(float(held[block]))
+        return Measure(float(held[place]))
 
     return Shown(one(name), one(f"{name}_null"))
 
 
-def _informative(parts: Parts, scores: Sequence[Score]) -> int:
-    """Count the blocks that tell something, at the level at which all of their bounds hold together."""
-    level = family_level(len(scores))
-    found = [_measured(parts, score, level) for score in scores]
+def _informative(metric: Metric, side: _Side) -> int:
+    """Count the places that tell something, at the level at which all of their bounds hold together."""
+    plan = Plan(level=family_level(len(side.alone)))
+    found = [_alone(metric, side, place, plan) for place in range(len(side.alone))]
     return sum(one.lo is not None and one.lo > 0.5 for one in found)
 
 
-def _leading(scores: Sequence[Score], count: int) -> set[int] | None:
-    """Return the blocks that share the first rank: none of the others is told to be better than they are."""
-
-    def of_seed(score: Score, w: Array) -> Array:
-        return score(w)[None]
-
+def _leading(metric: Metric, side: _Side) -> set[int] | None:
+    """Return the places that share the first rank: none of the others is told to be better than they are."""
     try:
-        pseudo = {str(b): pseudo_values(partial(of_seed, score), count) for b, score in enumerate(scores)}
-        if not all(np.isfinite(values).all() for values in pseudo.values()):
-            return None
+        pseudo = {str(place): metric_pseudo_values(metric, [parts]) for place, parts in enumerate(side.alone)}
+        ranks = tie_groups(pseudo, "up").rank
     except (NotComputableError, ValueError):
         return None
-    return {int(name) for name, rank in tie_groups(pseudo, "up").rank.items() if rank == 1}
+    return {int(name) for name, rank in ranks.items() if rank == 1}

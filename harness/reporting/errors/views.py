@@ -74,8 +74,9 @@ def effects_svg(found: Effects, key: str) -> Markup:
     if found.threshold is not None:
         at = LEFT + x.place(found.threshold)
         inside.append(drawing.path("threshold", f"M{drawing.number(at)} {TOP}v{HEIGHT}", "threshold"))
-    for share in (1.0, 0.25):
-        inside.append(drawing.words("tick y", (LEFT - 6, TOP + HEIGHT * (1 - share**0.5) + 4), f"{share * most:.0f}"))
+    for count in {most, max(most // 4, 1)}:
+        up = TOP + HEIGHT * (1 - (count / most) ** 0.5)
+        inside.append(drawing.words("tick y", (LEFT - 6, up + 4), f"{count}"))
     size = (LEFT + WIDTH + 14, TOP + HEIGHT + BELOW)
     return drawing.picture(size, key, f"Effect sizes of {found.label}", _told(found), inside)
 
