@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from harness.comparison.planning import plan as power
     from harness.gates import gate
     from harness.replay.verify import verify
+    from harness.reporting.making import report
     from harness.run.evaluate import evaluate
 
-__all__ = ["audit", "compare", "evaluate", "gate", "load_board", "power", "verify", "write_pages"]
+__all__ = ["audit", "compare", "evaluate", "gate", "load_board", "power", "report", "verify", "write_pages"]
 
 _HOMES = {
     "audit": ("harness.audits.audit", "audit"),
@@ -25,6 +26,7 @@ _HOMES = {
     "gate": ("harness.gates", "gate"),
     "load_board": ("harness.board", "load_board"),
     "power": ("harness.comparison.planning", "plan"),
+    "report": ("harness.reporting.making", "report"),
     "verify": ("harness.replay.verify", "verify"),
     "write_pages": ("harness.board", "write_pages"),
 }

@@ -14,6 +14,7 @@ _COMMANDS = {
     "compare": ("harness.cli.comparing", "Compare two methods, or two run folders, with intervals."),
     "power": ("harness.cli.power", "Say which differences a task can see."),
     "gate": ("harness.cli.gating", "Hold a run against a baseline: pass, fail or inconclusive."),
+    "report": ("harness.cli.reporting", "Report what one track found: where, how sure, with examples."),
     "audit": ("harness.cli.auditing", "Find out what a metric is worth: reliability cards."),
     "verify": ("harness.cli.verifying", "Run records again and say whether they agree."),
     "index": ("harness.cli.storing", "Index the records of a run folder."),
@@ -35,7 +36,7 @@ _COMMANDS = {
 
 GROUPS = {
     "Measure and publish": ("eval", "leaderboard", "features", "export"),
-    "Judge": ("compare", "power", "gate", "audit", "verify"),
+    "Judge": ("compare", "report", "power", "gate", "audit", "verify"),
     "Keep and share": ("records", "index", "store", "events", "import", "convert"),
     "Write your own": ("new", "validate", "schema", "docs"),
     "Look up": ("list", "show", "model", "doctor"),

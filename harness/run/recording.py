@@ -48,7 +48,8 @@ class Recorder:
             one = measured.get(cell.key)
             controls = self._controls(cell, known) if one else {}
             record = self._record(cell, fitted.get(cell.key), one, controls, failures.get(cell.key))
-            stored.append(save_record(folder, record, one.parts if one else {}, one.latents if one else {}))
+            beside = (one.parts, one.latents, one.items) if one else ({}, {}, ())
+            stored.append(save_record(folder, record, *beside))
         return stored
 
     def _controls(self, cell: Cell, known: Mapping[str, Parts]) -> dict[str, list[Parts]]:

@@ -145,6 +145,7 @@ class Record(_Plain):
         bars: by metric, True when met, None when the metric has no value.
         parts: file beside this one, and its SHA-256.
         latents: file beside this one with columns of one row per latent, and its SHA-256; where the track makes one.
+        items_sha256: of the file with the texts of single items, in the folder of the task (``harness.store.items``).
     """
 
     schema_version: int = SCHEMA
@@ -168,3 +169,4 @@ class Record(_Plain):
     parts_sha256: str | None = None
     latents: str | None = None
     latents_sha256: str | None = None
+    items_sha256: str | None = None

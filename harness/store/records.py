@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
@@ -25,6 +25,7 @@ from harness.specs.reading import in_words
 from harness.specs.record import SCHEMA, Record
 from harness.store.arrays import read_npz
 from harness.store.files import sha256_file, write_atomic, write_text
+from harness.store.items import Item, load_items, save_items
 
 
 class BrokenRecordError(Exception):
@@ -46,6 +47,10 @@ class StoredRecord:
     def latents(self) -> dict[str, NDArray[Any]]:
         """Load the columns of the table of latents, none where there is no table; raises ``BrokenRecordError``."""
         return self._beside(self.record.latents, self.record.latents_sha256)
+
+    def items(self) -> tuple[Item, ...] | None:
+        """Load the texts of single items; None where they were not kept, or did not come along."""
+        return load_items(self.path.parent.parent, self.record.items_sha256)
 
     @property
     def files(self) -> list[Path]:
@@ -93,7 +98,11 @@ def record_path(folder: Path, record: Record) -> Path:
 
 
 def save_record(
-    folder: Path, record: Record, parts: Parts, latents: Mapping[str, NDArray[Any]] | None = None
+    folder: Path,
+    record: Record,
+    parts: Parts,
+    latents: Mapping[str, NDArray[Any]] | None = None,
+    items: Sequence[Item] = (),
 ) -> StoredRecord:
     """Write what lies beside the record, then the record that names its hashes; a kill in between leaves no record."""
     path, record = record_path(folder, record), _finite(record)
@@ -103,6 +112,8 @@ def save_record(
             packed = _pack(columns)
             write_atomic(table, lambda stream, packed=packed: stream.write(packed))  # type: ignore[misc]
             record = record.model_copy(update={field: table.name, f"{field}_sha256": sha256_file(table)})
+    if items:
+        record = record.model_copy(update={"items_sha256": save_items(path.parent.parent, items)})
     text = record.model_dump_json(indent=1)
     write_text(path, text + "\n")
     return StoredRecord(Record.model_validate_json(text), path)

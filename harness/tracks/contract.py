@@ -25,6 +25,7 @@ from harness.metrics.contract import Parts
 from harness.specs.identity import Origin
 from harness.specs.record import DataPart, ModelPart
 from harness.specs.resolve import ResolvedTask
+from harness.store.items import Item
 
 Contribution = dict[str, NDArray[Any]]
 
@@ -74,11 +75,13 @@ class Measured:
         parts: what metrics read.
         details: numbers about the measurement that are not metrics.
         latents: columns of a table with one row per latent, kept beside the record; empty where a track has none.
+        items: texts of single items, in the order of their parts, kept once for a table; empty where a track has none.
     """
 
     parts: dict[str, NDArray[np.float64]]
     details: dict[str, float]
     latents: dict[str, NDArray[Any]] = field(default_factory=dict)
+    items: tuple[Item, ...] = ()
 
 
 class Track(ABC):

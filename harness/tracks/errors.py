@@ -12,13 +12,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.api import ErrorProbe, Features, Method, Train
+from harness.api import CONFIDENCE, ErrorProbe, Features, Method, Train
 from harness.data.rows import Corpus
 from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.stats.many_effects import effect_sizes
+from harness.store.items import Item
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
@@ -89,7 +90,8 @@ class Errors(Track):
 
     def _effects(self, features: Features) -> Contribution:
         found = effect_sizes(features.value_nF, self.items.y_n, self.items.group_n)
-        return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": np.array([found.threshold])}
+        threshold = np.array([found.threshold])
+        return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": threshold, "null": found.null}
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Put the folds' answers back into order, and the effect sizes into a table."""
@@ -108,7 +110,7 @@ class Errors(Track):
             "control_y": items.control_n.astype(np.float64),
         }
         size_F = np.abs(np.nan_to_num(sizes["d"]))
-        parts["d_max"] = np.array([size_F.max(initial=0.0)])
+        parts["d_max"], parts["d_null"] = np.array([size_F.max(initial=0.0)]), sizes["null"]
         parts["d_above"] = np.array([float((size_F > sizes["threshold"][0]).sum())])
         details = {
             "answers": float(len(items.y_n)),
@@ -117,7 +119,31 @@ class Errors(Track):
             "threshold of |d|": float(sizes["threshold"][0]),
         }
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
-        return Measured(parts, details, table)
+        return Measured(parts, details, table, self.texts)
+
+    @cached_property
+    def texts(self) -> tuple[Item, ...]:
+        """The answers as text, in the order of the parts."""
+        answers, documents = self.reader.answers, self.reader.documents
+        return tuple(
+            Item(
+                document.id,
+                document.group,
+                author,
+                prompt,
+                answer,
+                str(document.label),
+                dict(zip(CONFIDENCE, row, strict=True)),
+            )
+            for document, author, prompt, answer, row in zip(
+                [documents[taken.document] for taken in self.reader.taken.sequences],
+                answers.author,
+                answers.prompt,
+                answers.answer,
+                answers.confidence_nK.tolist(),
+                strict=True,
+            )
+        )
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say which answers were not measured."""

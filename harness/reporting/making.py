@@ -1,0 +1,139 @@
+"""``harness.report``: a finished run folder becomes one page, Markdown and JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import harness.reporting
+from harness.board import formats
+from harness.board.escaping import plain, shown
+from harness.board.page import environment, inline, package_version
+from harness.board.pairs import Read, tables_of
+from harness.board.pool import Entry
+from harness.board.printable import printable
+from harness.errors import UserError, unknown
+from harness.reporting.contract import Source, TrackReport
+from harness.store.files import write_text
+from harness.store.records import check_results
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the records of one track in a run folder come to."""
+
+    track: str
+    run: str
+    findings: Any
+    kind: TrackReport[Any]
+
+    def html(self) -> str:
+        """Return the page. Everything is inside it, and its policy forbids loading anything else."""
+        page = (
+            environment()
+            .get_template(self.kind.template)
+            .render(
+                report=self,
+                found=self.findings,
+                formats=formats,
+                version=package_version(),
+                digest="",
+                **self.kind.views(self.findings),
+                **inline(("board.css", "pages.css", *self.kind.styles), ("theme.js",)),
+            )
+        )
+        return shown(page)
+
+    def markdown(self) -> str:
+        """Return the report as Markdown in which no text of a record is markup."""
+        return shown(self.kind.markdown(self.findings))
+
+    def jsonable(self) -> dict[str, Any]:
+        """Return everything as plain data; numbers have ten figures."""
+        return {"track": self.track, **_rounded(asdict(self.findings))}
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write ``TRACK.html``, ``.md`` and ``.json`` into a folder; equal findings give equal bytes."""
+        text = json.dumps(self.jsonable(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        texts = {".html": self.html(), ".md": self.markdown(), ".json": text}
+        for suffix, content in texts.items():
+            write_text(folder / f"{self.track}{suffix}", content)
+        return [folder / f"{self.track}{suffix}" for suffix in texts]
+
+
+def report(track: str, run: str | Path = "runs", *, tasks: Sequence[str] = (), methods: Sequence[str] = ()) -> Report:
+    """Report what a run folder holds of one track.
+
+    Args:
+        track: one of ``report_tracks()``.
+        run: a folder that a run or ``harness leaderboard`` wrote.
+        tasks: report on these alone; all of the track by default.
+        methods: labels of contestants, as boards name their rows; all by default. Controls are always shown.
+
+    Raises:
+        UserError: an unknown track, folder, task or method; no measured record of the track.
+    """
+    if track not in report_tracks():
+        raise unknown("report", track, report_tracks())
+    folder = Path(run)
+    check_results(folder, "--run")
+    kind: TrackReport[Any] = importlib.import_module(f"harness.reporting.{track}").REPORT
+    sources = _sources(folder, track, tasks, methods)
+    return Report(track, str(run), kind.findings(sources), kind)
+
+
+def report_tracks() -> tuple[str, ...]:
+    """Return the tracks that have a report."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(harness.reporting.__path__) if m.ispkg))
+
+
+def _sources(folder: Path, track: str, tasks: Sequence[str], methods: Sequence[str]) -> list[Source]:
+    tables, problems = _of_track(folder, track)
+    names = {task for task, _ in tables}
+    for task in tasks:
+        if task not in names:
+            raise unknown("task", task, names, "--task")
+    kept = {key: entries for key, entries in tables.items() if not tasks or key[0] in tasks}
+    labels = {entry.label for entries in kept.values() for entry in entries if entry.role is None}
+    for method in methods:
+        if method not in labels:
+            raise unknown("method", method, labels, "--method")
+    notes = tuple(f"{problem.path}: {problem.reason}" for problem in problems)
+    sources = []
+    for (task, table), entries in kept.items():
+        measured = tuple(entry for entry in entries if entry.measured)
+        chosen = tuple(e.label for e in measured if e.role is None and (not methods or e.label in methods))
+        failed = tuple(f"{e.label} has no measured cell" for e in entries if not e.measured)
+        if chosen:
+            sources.append(Source(folder, task, table, measured, chosen, (*notes, *failed)))
+    if not sources:
+        raise UserError(f"--run: no method of '{folder}' was measured on a task of track '{track}' as asked for")
+    return sources
+
+
+def _of_track(folder: Path, track: str) -> Read:
+    tables, problems = tables_of(folder)
+    found: dict[tuple[str, str], list[Entry]] = {
+        key: entries for key, entries in tables.items() if entries and entries[0].head.task.track == track
+    }
+    if not found:
+        others = sorted({entries[0].head.task.track for entries in tables.values() if entries})
+        raise UserError(
+            f"--run: '{folder}' holds no record of track '{track}'; tracks there: {', '.join(others) or 'none'}"
+        )
+    return found, problems
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return printable(value)
+    return [_rounded(inner) for inner in value] if isinstance(value, (list, tuple)) else value
