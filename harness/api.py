@@ -305,6 +305,8 @@ class ErrorProbe(Method):
     """
 
     kind: ClassVar[str] = "error_probe"
+    located: ClassVar[bool] = True
+    """Whether it is asked at which blocks it reads what it tells; not of a probe that is a null itself."""
 
     @abstractmethod
     def features(self, answers: Answers) -> Features:
@@ -319,6 +321,13 @@ class ErrorProbe(Method):
             y_n: class of each, ``0 … K - 1``.
             group_n: answers to one problem share a group; every choice is made across groups.
         """
+
+    def refit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
+        """Fit in place on other features of the same answers, keeping what the last ``fit`` chose where it can be kept.
+
+        Whatever cannot be kept is chosen anew, as by ``fit``.
+        """
+        self.fit(x_nF, y_n, group_n)
 
     @abstractmethod
     def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:

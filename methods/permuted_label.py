@@ -14,6 +14,8 @@ from harness.api import Answers, ErrorProbe, Features, Setting
 class PermutedLabel(ErrorProbe):
     """Fits the probe it controls after groups have exchanged their labels; judged on the true ones."""
 
+    located = False
+
     @dataclass(frozen=True)
     class Params:
         """``permuted_label`` has no parameters."""

@@ -18,12 +18,13 @@ from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
-from harness.stats.many_effects import effect_sizes
+from harness.stats.many_effects import BY_BLOCK, each_auroc, effect_sizes, fire_gap
 from harness.store.items import Item
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
 from harness.tracks.foreign import each, error_probe
+from harness.tracks.localisation import PARTS, STEPS, local_parts, localised
 from harness.training.logistic import OUTER
 
 
@@ -69,8 +70,9 @@ class Errors(Track):
         return judged(y_n, group_n.astype(np.int64))
 
     def units(self) -> tuple[str, ...]:
-        """Return the identity of every fold, and of the effect sizes."""
-        return tuple(digest([self.reader.key, unit]) for unit in (*range(OUTER), "effects"))
+        """Return the identity of every fold, of the effect sizes, and where it is asked for of every fit by place."""
+        located = [f"place {step}" for step in range(STEPS)] if self.group.parts & PARTS.keys() else []
+        return tuple(digest([self.reader.key, unit]) for unit in (*range(OUTER), "effect sizes", *located))
 
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
         """Fit every probe on the other folds, and let it judge this one."""
@@ -80,6 +82,8 @@ class Errors(Track):
         features = checked(probe.features(self.reader.answers), len(self.items.y_n))
         if unit == OUTER:
             return self._effects(features)
+        if unit > OUTER:
+            return localised(probe, features, self.items, unit - OUTER - 1, self.places)
         answers, items, wanted = self.reader.answers, self.items, self.group.parts
         parts = fold_parts(probe, features, items, unit)
         if "leak_p" in wanted:
@@ -88,14 +92,30 @@ class Errors(Track):
             parts |= joined_parts(probe, features, answers.confidence_nK, items, unit, parts["item_p"])
         return parts
 
+    @property
+    def places(self) -> int:
+        """Blocks × positions."""
+        return len(self.task.blocks) * len(self.reader.spec.positions.names)
+
     def _effects(self, features: Features) -> Contribution:
-        found = effect_sizes(features.value_nF, self.items.y_n, self.items.group_n)
-        threshold = np.array([found.threshold])
-        return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": threshold, "null": found.null}
+        value_nF, y_n = features.value_nF, self.items.y_n
+        found = effect_sizes(value_nF, y_n, self.items.group_n)
+        by_block = found.by_block(features.block_F, self.places) if (features.block_F >= 0).any() else {}
+        return {
+            "d": found.d,
+            "g": found.g,
+            "auroc": each_auroc(value_nF, y_n),
+            "fire_gap": fire_gap(value_nF, y_n),
+            "block": features.block_F,
+            "threshold": np.array([found.threshold]),
+            "null": found.null,
+            "top": np.array([np.abs(np.nan_to_num(found.d[found.top])).mean(), found.null_top.mean()]),
+            **by_block,
+        }
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Put the folds' answers back into order, and the effect sizes into a table."""
-        *of_folds, sizes = list(contributions)
+        of_folds, sizes = contributions[:OUTER], contributions[OUTER]
         items = self.items
         parts = _ordered(
             of_folds, "index", ("item_p", "item_prior", "control_p", "control_prior", "confidence_p", "joined_p")
@@ -112,13 +132,18 @@ class Errors(Track):
         size_F = np.abs(np.nan_to_num(sizes["d"]))
         parts["d_max"], parts["d_null"] = np.array([size_F.max(initial=0.0)]), sizes["null"]
         parts["d_above"] = np.array([float((size_F > sizes["threshold"][0]).sum())])
+        parts |= {name: sizes[name] for name in BY_BLOCK if name in sizes}
+        parts |= local_parts(contributions[OUTER + 1 :], items)
         details = {
             "answers": float(len(items.y_n)),
             "wrong": float(items.y_n.sum()),
             "features": float(len(size_F)),
             "threshold of |d|": float(sizes["threshold"][0]),
+            "mean of the largest |d|": float(sizes["top"][0]),
+            "mean of the largest |d|, labels exchanged": float(sizes["top"][1]),
         }
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
+        table |= {"auroc": sizes["auroc"], "fire_gap": sizes["fire_gap"]}
         return Measured(parts, details, table, self.texts)
 
     @cached_property

@@ -61,7 +61,7 @@ def regression_errors(feature_nF: Floats, target_nD: Floats, items: Labelled) ->
     error_n, total_n = np.zeros(len(feature_nF)), np.zeros(len(feature_nF))
     for fold in range(OUTER):
         train = items.fold_n != fold
-        scaled = scaling(feature_nF[train]).of(feature_nF)
+        scaled = scaling(feature_nF[train])[0].of(feature_nF)
         mean_D = target_nD[train].mean(0)
         inner = folds(items.label_n[train], items.group_n[train], INNER)
         ridge = _ridge(scaled[train], target_nD[train] - mean_D, inner)

@@ -26,13 +26,23 @@ class LogisticProbe(ErrorProbe):
     def __init__(self) -> None:
         self._logistic = GroupedLogistic(self.LEAST_ROWS)
         self._share_K: Floats = np.zeros(0)
+        self._kept: float | None = None
 
     @final
     def fit(self, x_nF: NDArray[Any], y_n: Ints, group_n: Ints) -> None:
         """Fit on some answers."""
         self._logistic = GroupedLogistic(self.LEAST_ROWS)
-        self._logistic.fit(x_nF, y_n, group_n)
+        self._logistic.fit(x_nF, y_n, group_n, self._kept)
         self._share_K = np.bincount(y_n) / len(y_n)
+
+    @final
+    def refit(self, x_nF: NDArray[Any], y_n: Ints, group_n: Ints) -> None:
+        """Fit anew with the penalty that the last fit came to."""
+        self._kept = self._logistic.strength
+        try:
+            self.fit(x_nF, y_n, group_n)
+        finally:
+            self._kept = None
 
     @final
     def predict(self, x_nF: NDArray[Any], classes: int) -> Floats:
