@@ -17,7 +17,7 @@ ERRORS = ("errors",)
 NEEDS = ("causal_top", "causal_random", "causal_y", "causal_cluster", "causal_why")
 WHY = (
     "",
-    "the probe's features are not directions of activations",
+    "the probe names no directions of activations for its features",
     "no token of the answer follows the positions that are read",
     "too few features of one block vary, or too few have others at their position to be compared with",
     "no answer of one class has a token after the positions of its ablated features",
@@ -30,7 +30,7 @@ def spared(parts: Parts, w: Array, change: Array) -> Array:
     means = []
     for side in (parts["causal_y"] == 0, parts["causal_y"] > 0):
         w_side = w_n * side
-        means.append(ratio(w_side @ change, w_side.sum(-1)[..., None] + np.zeros(change.shape[1]), WHY[4]))
+        means.append(w_side @ change * ratio(np.ones(()), w_side.sum(-1), WHY[4])[..., None])
     return np.asarray(means[0] - means[1], dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""What edits at positions of an answer do to its log-probability, under the model itself: ``2 + S`` passes for ``S``."""
+"""What edits at positions of an answer do to its log-probability, under the model itself: 2 + S passes for S edits."""
 
 from __future__ import annotations
 
