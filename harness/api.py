@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, final
 
@@ -276,9 +276,14 @@ class Answers:
     def raw(self) -> Features:
         """Return every activation, block by block and position by position."""
         answers, blocks, positions, width = self.activation_nLPD.shape
-        return Features(
-            self.activation_nLPD.reshape(answers, -1), np.repeat(np.arange(blocks * positions, dtype=np.int64), width)
-        )
+
+        def units(index_k: NDArray[np.int64]) -> NDArray[np.float32]:
+            found_kD = np.zeros((len(index_k), width), dtype=np.float32)
+            found_kD[np.arange(len(index_k)), index_k % width] = 1.0
+            return found_kD
+
+        block_F = np.repeat(np.arange(blocks * positions, dtype=np.int64), width)
+        return Features(self.activation_nLPD.reshape(answers, -1), block_F, units)
 
 
 CONFIDENCE = ("mean log-probability", "least log-probability", "mean entropy", "mean largest probability")
@@ -292,10 +297,14 @@ class Features:
     Attributes:
         value_nF: float64 or float32 ``[n, F]``.
         block_F: int64; block × positions + position that a feature was read at, -1 where at none.
+        direction: of feature numbers ``[k]`` the change of the activation at the feature's block and position per unit
+            of the feature, float32 ``[k, D]``: a dimension's unit vector, a latent's decoder row in raw model units, a
+            component. None where features are not of activations: then they cannot be ablated.
     """
 
     value_nF: NDArray[Any]
     block_F: NDArray[np.int64]
+    direction: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
 
 
 class ErrorProbe(Method):

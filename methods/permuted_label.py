@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,8 @@ class PermutedLabel(ErrorProbe):
         self._probe, self._seed = probe, setting.seed
 
     def features(self, answers: Answers) -> Features:
-        """Return what the probe reads."""
-        return self._probe.features(answers)
+        """Return what the probe reads, not to be ablated: which features tell errors does not depend on this fit."""
+        return replace(self._probe.features(answers), direction=None)
 
     def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
         """Exchange whole groups' labels, then fit the probe."""

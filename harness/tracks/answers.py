@@ -157,7 +157,7 @@ class AnswerReader:
 
     @torch.no_grad()
     def _read(self, sequences: list[Tokens]) -> tuple[Tensor, Tensor]:
-        ids_BT, mask_BT = _padded(sequences, self.model)
+        ids_BT, mask_BT = padded(sequences, self.model)
         blocks = self.task.blocks
         found = self.model.read(ids_BT, mask_BT, blocks)
         at_BP = torch.tensor([sequence.at for sequence in sequences])
@@ -199,7 +199,8 @@ def places(start: int, length: int, positions: Positions) -> tuple[int, ...] | N
     return ((start - 1,) if positions.prompt else ()) + first + even
 
 
-def _padded(sequences: list[Tokens], model: LanguageModel) -> tuple[Tensor, Tensor]:
+def padded(sequences: Sequence[Tokens], model: LanguageModel) -> tuple[Tensor, Tensor]:
+    """Return ids and mask of some answers, ``[B, T]``, filled up on the right."""
     pad = next((id for id in (model.pad_id, model.eos_id) if id is not None), 0)
     ids = [torch.tensor(sequence.ids) for sequence in sequences]
     ids_BT = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad)

@@ -21,6 +21,8 @@ from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.stats.many_effects import BY_BLOCK, each_auroc, effect_sizes, fire_gap
 from harness.store.items import Item
 from harness.tracks.answers import AnswerReader
+from harness.tracks.causal import ORDERED as CAUSAL
+from harness.tracks.causal import causal_details, causal_parts
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
 from harness.tracks.foreign import each, error_probe
@@ -90,6 +92,8 @@ class Errors(Track):
             parts |= leak_parts(probe, features, items, unit)
         if "joined_p" in wanted:
             parts |= joined_parts(probe, features, answers.confidence_nK, items, unit, parts["item_p"])
+        if "causal_top" in wanted:
+            parts |= causal_parts(self.reader, features, items, unit)
         return parts
 
     @property
@@ -121,7 +125,9 @@ class Errors(Track):
             of_folds, "index", ("item_p", "item_prior", "control_p", "control_prior", "confidence_p", "joined_p")
         )
         parts |= _ordered(of_folds, "leak_index", ("leak_p", "leak_prior"))
-        parts |= {name: np.concatenate([c[name] for c in of_folds]) for name in ("train_right", "train_n")}
+        parts |= _ordered(of_folds, "causal_index", CAUSAL)
+        whole = [name for name in ("train_right", "train_n", "causal_why") if name in of_folds[0]]
+        parts |= {name: np.concatenate([c[name] for c in of_folds]) for name in whole}
         parts |= {
             "n": np.bincount(items.group_n).astype(np.float64),
             "item_cluster": items.group_n.astype(np.float64),
@@ -141,6 +147,7 @@ class Errors(Track):
             "threshold of |d|": float(sizes["threshold"][0]),
             "mean of the largest |d|": float(sizes["top"][0]),
             "mean of the largest |d|, labels exchanged": float(sizes["top"][1]),
+            **causal_details(of_folds),
         }
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
         table |= {"auroc": sizes["auroc"], "fire_gap": sizes["fire_gap"]}
