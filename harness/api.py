@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import numpy as np
 import torch
@@ -298,6 +298,9 @@ class Features:
     block_F: NDArray[np.int64]
 
 
+Labels = Literal["wrong", "kind", "control"]
+
+
 class ErrorProbe(Method):
     """Says of answers whether they are wrong. It is a recipe: the track fits it anew in every fold.
 
@@ -305,6 +308,10 @@ class ErrorProbe(Method):
     """
 
     kind: ClassVar[str] = "error_probe"
+    labels: Labels = "wrong"
+    """What it is told of the answers it is fitted on: class 0 is right and 1 wrong; or ``kind``, 0 is right and every
+    kind of error a class of its own, where a task has several; or ``control``, a label drawn at random for each group,
+    on which it is judged too."""
 
     @abstractmethod
     def features(self, answers: Answers) -> Features:
@@ -316,7 +323,7 @@ class ErrorProbe(Method):
 
         Args:
             x_nF: rows of ``features``.
-            y_n: class of each, ``0 … K - 1``.
+            y_n: class of each, ``0 … K - 1``, of which some may be absent; see ``labels``.
             group_n: answers to one problem share a group; every choice is made across groups.
         """
 

@@ -16,14 +16,22 @@ from harness.api import ErrorProbe, Features, Method, Train
 from harness.data.rows import Corpus
 from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
+from harness.metrics.error_kinds import kind_recall
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.stats.many_effects import effect_sizes
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
+from harness.tracks.error_kinds import Kinds, kinds_of
 from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
 from harness.tracks.foreign import each, error_probe
 from harness.training.logistic import OUTER
+
+# Parts with a row for each answer, in the order of ``index``; of kinds and of confidence where they are asked for.
+BY_ANSWER = (
+    *("item_y", "item_p", "item_prior", "control_p", "control_prior"),
+    *("kind_p", "kind_prior", "confidence_p", "joined_p"),
+)
 
 
 class Errors(Track):
@@ -65,7 +73,8 @@ class Errors(Track):
                 f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.right}' and "
                 f"some another; labels found: {', '.join(found) or 'none'}."
             )
-        return judged(y_n, group_n.astype(np.int64))
+        kinds = kinds_of([str(d.label) for d in documents], self.reader.spec.right, group_n)
+        return judged(y_n, group_n.astype(np.int64), kinds)
 
     def units(self) -> tuple[str, ...]:
         """Return the identity of every fold, and of the effect sizes."""
@@ -77,9 +86,9 @@ class Errors(Track):
 
     def _one(self, unit: int, probe: ErrorProbe) -> Contribution:
         features = checked(probe.features(self.reader.answers), len(self.items.y_n))
+        items, answers, wanted = self.items.asked(probe.labels), self.reader.answers, self.group.parts
         if unit == OUTER:
-            return self._effects(features)
-        answers, items, wanted = self.reader.answers, self.items, self.group.parts
+            return _effects(features, items)
         parts = fold_parts(probe, features, items, unit)
         if "leak_p" in wanted:
             parts |= leak_parts(probe, features, items, unit)
@@ -87,35 +96,32 @@ class Errors(Track):
             parts |= joined_parts(probe, features, answers.confidence_nK, items, unit, parts["item_p"])
         return parts
 
-    def _effects(self, features: Features) -> Contribution:
-        found = effect_sizes(features.value_nF, self.items.y_n, self.items.group_n)
-        return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": np.array([found.threshold])}
-
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Put the folds' answers back into order, and the effect sizes into a table."""
         *of_folds, sizes = list(contributions)
         items = self.items
-        parts = _ordered(
-            of_folds, "index", ("item_p", "item_prior", "control_p", "control_prior", "confidence_p", "joined_p")
-        )
+        parts = _ordered(of_folds, "index", BY_ANSWER)
         parts |= _ordered(of_folds, "leak_index", ("leak_p", "leak_prior"))
         parts |= {name: np.concatenate([c[name] for c in of_folds]) for name in ("train_right", "train_n")}
         parts |= {
             "n": np.bincount(items.group_n).astype(np.float64),
             "item_cluster": items.group_n.astype(np.float64),
-            "item_y": items.y_n.astype(np.float64),
             "item_fold": items.fold_n.astype(np.float64),
             "control_y": items.control_n.astype(np.float64),
         }
+        if items.kinds is not None:
+            parts["item_kind"] = items.kinds.kind_n.astype(np.float64)
         size_F = np.abs(np.nan_to_num(sizes["d"]))
         parts["d_max"] = np.array([size_F.max(initial=0.0)])
         parts["d_above"] = np.array([float((size_F > sizes["threshold"][0]).sum())])
         details = {
             "answers": float(len(items.y_n)),
-            "wrong": float(items.y_n.sum()),
+            "wrong": float(parts["item_y"].sum()),
             "features": float(len(size_F)),
             "threshold of |d|": float(sizes["threshold"][0]),
         }
+        if items.kinds is not None and "kind_p" in parts:
+            details |= _recalls(parts, items.kinds)
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
         return Measured(parts, details, table)
 
@@ -179,6 +185,23 @@ def _ordered(contributions: Sequence[Contribution], index: str, names: Sequence[
         return {}
     order = np.argsort(np.concatenate([c[index] for c in contributions]))
     return {name: np.concatenate([c[name] for c in contributions])[order] for name in there}
+
+
+def _effects(features: Features, items: Judged) -> Contribution:
+    found = effect_sizes(features.value_nF, items.y_n, items.group_n)
+    return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": np.array([found.threshold])}
+
+
+def _recalls(parts: Parts, kinds: Kinds) -> dict[str, float]:
+    """Return the answers of each kind and the share of them that is told, by name, where the probe tells kinds."""
+    return {
+        f"{what} {name}": value
+        for kind, name in enumerate(kinds.names)
+        for what, value in (
+            ("answers:", float((kinds.kind_n == kind).sum())),
+            ("recall:", float(kind_recall(parts, np.ones(len(parts["n"])), kind))),
+        )
+    }
 
 
 def checked(features: Features, answers: int) -> Features:
