@@ -103,7 +103,8 @@ def fold_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) 
     p_nK = chances(probe, x_nF, items.told_n, items.group_n, ~test_n)
     p_n, prior_K = _not_right(p_nK), np.bincount(items.told_n[~test_n], minlength=p_nK.shape[1]) / (~test_n).sum()
     right_n = (p_n >= 0.5) == (items.y_n > 0)
-    control_n = chance(probe, x_nF, items.control_n, items.group_n, ~test_n)
+    own = items.y_n is items.control_n
+    control_n = p_n if own else chance(probe, x_nF, items.control_n, items.group_n, ~test_n)
     kinds = {} if items.kinds is None else {"kind_p": p_nK[test_n], "kind_prior": np.tile(prior_K, (test_n.sum(), 1))}
     return kinds | {
         "index": np.flatnonzero(test_n).astype(np.float64),
