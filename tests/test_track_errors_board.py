@@ -11,18 +11,19 @@ from running import values
 from test_track_errors import TASK, record
 
 import harness
+from harness.audits.audit import Request
 from harness.run.engine import Outcome
-from harness.run.evaluate import evaluate
+from harness.run.evaluate import Options, evaluate
 
-METRICS = "auroc, bal_acc, kind_bal_acc, kind_auroc, selectivity, train_test_gap, leak_check, cohens_d_max"
-PROBES = "raw_lr,error_types,surface_types"
+METRICS = "auroc, kind_bal_acc, kind_auroc, selectivity, train_test_gap, leak_check, cohens_d_max"
+PROBES = ("error_types", "raw_lr", "confidence")
 
 
 def content(folder: Path) -> Path:
     """Return a folder with a task whose wrong answers say by their first letter which kind of error they have."""
     draw = random.Random(7)
     rows = []
-    for number in range(26):
+    for number in range(22):
         one: dict[str, object] = {"problem": f"{number} + {draw.randint(1, 99)}"}
         for author in ("ann", "bob"):
             label = draw.choice(["right", "right", "carry", "sign"])
@@ -32,9 +33,8 @@ def content(folder: Path) -> Path:
     (folder / "tasks").mkdir()
     text = TASK.format(path=data, tokens=100000, more=", least: 10", metrics=METRICS)
     text = text.replace("{{ 'right' if right else 'wrong' }}", "{{ label }}")
-    text = text.replace(
-        "[majority, surface, confidence], derived: [permuted_label]", "[majority], derived: [control_task]"
-    )
+    controls = "[majority, surface, confidence], derived: [permuted_label]"
+    text = text.replace(controls, "[majority], derived: [control_task]")
     (folder / "tasks" / "sums.yaml").write_text(text, encoding="utf-8")
     return folder
 
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcome(folder: Path) -> Outcome:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(folder / "cache"))
-        return evaluate(PROBES, "sums", folder / "run", include_path=[folder])
+        return evaluate(",".join(PROBES), "sums", folder / "run", include_path=[folder])
 
 
 def test_kinds_are_told_by_a_probe_that_is_told_them_alone(outcome: Outcome) -> None:
@@ -71,7 +71,7 @@ def test_details_hold_the_share_of_each_kind_that_is_told(outcome: Outcome) -> N
 
 def test_a_control_task_is_judged_on_its_own_labels(outcome: Outcome) -> None:
     controls = [one.record for one in outcome.records if one.record.method.name == "control_task"]
-    assert {one.method.of for one in controls} == set(PROBES.split(","))
+    assert {one.method.of for one in controls} == set(PROBES)
     for one in controls:
         found = values(one)
         assert 0.15 < (found["auroc"] or 0) < 0.85
@@ -82,16 +82,54 @@ def test_a_control_task_is_judged_on_its_own_labels(outcome: Outcome) -> None:
         assert one.details["wrong"] == pytest.approx(wrong, abs=2)
 
 
-def test_a_board_ranks_no_target_and_says_so(folder: Path, outcome: Outcome) -> None:
-    (table,) = harness.load_board(folder / "run").tables
-    sides = {column.metric: column.direction for column in table.columns}
-    assert sides["leak_check"] == sides["train_test_gap"] == "target"
-    assert len(table.methods) == 3
+TARGETS = ("leak_check", "train_test_gap")
+
+
+def test_a_board_ranks_probes_and_no_target(folder: Path, outcome: Outcome) -> None:
+    board = harness.load_board(folder / "run")
+    (table,) = board.tables
+    sides = {column.name: column.direction for column in table.columns}
+    assert {sides[name] for name in TARGETS} == {"target"}
+    assert {row.label for row in table.methods} == set(PROBES)
     for row in table.methods:
-        for name in ("leak_check", "train_test_gap"):
-            score = row.scores[name]
+        for score in (row.scores[name] for name in TARGETS):
             assert score.value is not None
-            assert score.rank is None
-            assert score.margin is None or score.margin.value is None
+            assert (score.rank, score.tied, score.margin) == (None, False, None)
         assert row.scores["auroc"].rank is not None
         assert row.scores["auroc"].margin is not None
+        assert row.scores["auroc"].lo is not None
+    pages = harness.write_pages(board, folder / "out", folder / "run")
+    assert any("leak_check" in path.read_text(encoding="utf-8") for path in pages)
+
+
+def test_a_comparison_has_no_side_of_a_target(folder: Path, outcome: Outcome) -> None:
+    (table,) = harness.compare("error_types", "confidence", folder / "run").tables
+    found = {metric.metric: metric for metric in table.metrics}
+    assert {"auroc", "selectivity"} <= found.keys()
+    assert found["auroc"].difference.lo is not None
+    assert dict(table.left_out) == {**dict.fromkeys(TARGETS, "has no better side"), "cohens_d_max": "has no interval"}
+    assert found["kind_auroc"].verdict == "no value"
+
+
+def test_a_run_passes_the_gate_against_itself(folder: Path, outcome: Outcome) -> None:
+    gate = harness.gate(folder / "run", folder / "run")
+    judged = {(one.method, one.metric): one for one in gate.comparisons}
+    assert {method for method, _ in judged} == set(PROBES)
+    for probe in PROBES:
+        assert judged[probe, "auroc"].judgement.verdict == "pass"
+        assert judged[probe, "auroc"].before == judged[probe, "auroc"].after
+        assert judged[probe, "leak_check"].evidence.two_sided
+    assert "fail" not in {one.judgement.verdict for one in gate.comparisons}
+
+
+def test_an_audit_finds_that_batches_change_nothing_and_controls_are_where_they_should(
+    folder: Path, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(folder / "cache"))
+    options: Options = {"include_path": [folder]}
+    request = Request("sums", metrics=("auroc",), methods=PROBES[2:], output_path=folder / "run", options=options)
+    (card,) = harness.audit(request, "harness audit sums")
+    assert card.checks["null_floor"].value is not None
+    assert card.checks["null_stated"].passed is True
+    assert card.checks["batch_size"].passed is True
+    assert card.checks["truth_rank"].passed is None
