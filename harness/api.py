@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, Literal, Protocol, final
 
 import numpy as np
 import torch
@@ -307,6 +307,9 @@ class Features:
     direction: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
 
 
+Labels = Literal["wrong", "kind", "control"]
+
+
 class ErrorProbe(Method):
     """Says of answers whether they are wrong. It is a recipe: the track fits it anew in every fold.
 
@@ -316,6 +319,10 @@ class ErrorProbe(Method):
     kind: ClassVar[str] = "error_probe"
     located: ClassVar[bool] = True
     """Whether it is asked at which blocks it reads what it tells; not of a probe that is a null itself."""
+    labels: Labels = "wrong"
+    """What it is told of the answers it is fitted on: class 0 is right and 1 wrong; or ``kind``, 0 is right and every
+    kind of error a class of its own, where a task has several; or ``control``, a label drawn at random for each group,
+    on which it is judged too."""
 
     @abstractmethod
     def features(self, answers: Answers) -> Features:
@@ -327,7 +334,7 @@ class ErrorProbe(Method):
 
         Args:
             x_nF: rows of ``features``.
-            y_n: class of each, ``0 … K - 1``.
+            y_n: class of each, ``0 … K - 1``, of which some may be absent; see ``labels``.
             group_n: answers to one problem share a group; every choice is made across groups.
         """
 

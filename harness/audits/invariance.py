@@ -87,7 +87,7 @@ def measure_again(group: PlannedGroup, resources: Resources) -> Again:
         if cell.entry.role is None:
             first.setdefault(cell.entry.found.slug, cell)
     track = make_track(group, resources)
-    track.train()
+    track.prepare()
     fitter = Fitter(track, resources.cache / "fits")
     methods = {name: fitter.fit(cell).method for name, cell in list(first.items())[:METHODS]}
     turned = {name: Reordered(method) for name, method in methods.items() if isinstance(method, Dictionary)}
@@ -95,11 +95,11 @@ def measure_again(group: PlannedGroup, resources: Resources) -> Again:
     order = [(f"latents of {name}", parts[name], after) for name, after in _walk(track, turned).items()]
     if group.task.spec.model is None:
         backwards = make_track(_backwards(group), resources)
-        backwards.train()
+        backwards.prepare()
         order += [(f"documents, {name}", parts[name], after) for name, after in _walk(backwards, methods).items()]
         return Again(tuple(order), ())
     smaller = make_track(group, replace(resources, batch_tokens=max(resources.batch_tokens // 2, 1)))
-    smaller.train()
+    smaller.prepare()
     batches = [(name, parts[name], after) for name, after in _walk(smaller, methods).items()]
     return Again(tuple(order), tuple(batches))
 

@@ -16,6 +16,7 @@ from harness.api import CONFIDENCE, ErrorProbe, Features, Method, Train
 from harness.data.rows import Corpus
 from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
+from harness.metrics.error_kinds import kind_recall
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.stats.many_effects import BY_BLOCK, each_auroc, effect_sizes, fire_gap
@@ -24,10 +25,17 @@ from harness.tracks.answers import AnswerReader
 from harness.tracks.causal import ORDERED as CAUSAL
 from harness.tracks.causal import causal_details, causal_parts
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
+from harness.tracks.error_kinds import Kinds, kinds_of
 from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
 from harness.tracks.foreign import each, error_probe
 from harness.tracks.localisation import PARTS, STEPS, local_parts, localised
 from harness.training.logistic import OUTER
+
+# Parts with a row for each answer, in the order of ``index``; of kinds and of confidence where they are asked for.
+BY_ANSWER = (
+    *("item_y", "item_p", "item_prior", "control_p", "control_prior"),
+    *("kind_p", "kind_prior", "confidence_p", "joined_p"),
+)
 
 
 class Errors(Track):
@@ -69,7 +77,8 @@ class Errors(Track):
                 f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.right}' and "
                 f"some another; labels found: {', '.join(found) or 'none'}."
             )
-        return judged(y_n, group_n.astype(np.int64))
+        kinds = kinds_of([str(d.label) for d in documents], self.reader.spec.right, group_n)
+        return judged(y_n, group_n.astype(np.int64), kinds)
 
     def units(self) -> tuple[str, ...]:
         """Return the identity of every fold, of the effect sizes, and where it is asked for of every fit by place."""
@@ -82,11 +91,11 @@ class Errors(Track):
 
     def _one(self, unit: int, probe: ErrorProbe) -> Contribution:
         features = checked(probe.features(self.reader.answers), len(self.items.y_n))
+        items, answers, wanted = self.items.asked(probe.labels), self.reader.answers, self.group.parts
         if unit == OUTER:
-            return self._effects(features)
+            return self._effects(features, items)
         if unit > OUTER:
-            return localised(probe, features, self.items, unit - OUTER - 1, self.places)
-        answers, items, wanted = self.reader.answers, self.items, self.group.parts
+            return localised(probe, features, items, unit - OUTER - 1, self.places)
         parts = fold_parts(probe, features, items, unit)
         if "leak_p" in wanted:
             parts |= leak_parts(probe, features, items, unit)
@@ -101,9 +110,9 @@ class Errors(Track):
         """Blocks × positions."""
         return len(self.task.blocks) * len(self.reader.spec.positions.names)
 
-    def _effects(self, features: Features) -> Contribution:
-        value_nF, y_n = features.value_nF, self.items.y_n
-        found = effect_sizes(value_nF, y_n, self.items.group_n)
+    def _effects(self, features: Features, items: Judged) -> Contribution:
+        value_nF, y_n = features.value_nF, items.y_n
+        found = effect_sizes(value_nF, y_n, items.group_n)
         by_block = found.by_block(features.block_F, self.places) if (features.block_F >= 0).any() else {}
         return {
             "d": found.d,
@@ -121,9 +130,7 @@ class Errors(Track):
         """Put the folds' answers back into order, and the effect sizes into a table."""
         of_folds, sizes = contributions[:OUTER], contributions[OUTER]
         items = self.items
-        parts = _ordered(
-            of_folds, "index", ("item_p", "item_prior", "control_p", "control_prior", "confidence_p", "joined_p")
-        )
+        parts = _ordered(of_folds, "index", BY_ANSWER)
         parts |= _ordered(of_folds, "leak_index", ("leak_p", "leak_prior"))
         parts |= _ordered(of_folds, "causal_index", CAUSAL)
         whole = [name for name in ("train_right", "train_n", "causal_why") if name in of_folds[0]]
@@ -131,10 +138,11 @@ class Errors(Track):
         parts |= {
             "n": np.bincount(items.group_n).astype(np.float64),
             "item_cluster": items.group_n.astype(np.float64),
-            "item_y": items.y_n.astype(np.float64),
             "item_fold": items.fold_n.astype(np.float64),
             "control_y": items.control_n.astype(np.float64),
         }
+        if items.kinds is not None:
+            parts["item_kind"] = items.kinds.kind_n.astype(np.float64)
         size_F = np.abs(np.nan_to_num(sizes["d"]))
         parts["d_max"], parts["d_null"] = np.array([size_F.max(initial=0.0)]), sizes["null"]
         parts["d_above"] = np.array([float((size_F > sizes["threshold"][0]).sum())])
@@ -142,13 +150,15 @@ class Errors(Track):
         parts |= local_parts(contributions[OUTER + 1 :], items)
         details = {
             "answers": float(len(items.y_n)),
-            "wrong": float(items.y_n.sum()),
+            "wrong": float(parts["item_y"].sum()),
             "features": float(len(size_F)),
             "threshold of |d|": float(sizes["threshold"][0]),
             "mean of the largest |d|": float(sizes["top"][0]),
             "mean of the largest |d|, labels exchanged": float(sizes["top"][1]),
             **causal_details(of_folds),
         }
+        if items.kinds is not None and "kind_p" in parts:
+            details |= _recalls(parts, items.kinds)
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
         table |= {"auroc": sizes["auroc"], "fire_gap": sizes["fire_gap"]}
         return Measured(parts, details, table, self.texts)
@@ -237,6 +247,18 @@ def _ordered(contributions: Sequence[Contribution], index: str, names: Sequence[
         return {}
     order = np.argsort(np.concatenate([c[index] for c in contributions]))
     return {name: np.concatenate([c[name] for c in contributions])[order] for name in there}
+
+
+def _recalls(parts: Parts, kinds: Kinds) -> dict[str, float]:
+    """Return the answers of each kind and the share of them that is told, by name, where the probe tells kinds."""
+    return {
+        f"{what} {name}": value
+        for kind, name in enumerate(kinds.names)
+        for what, value in (
+            ("answers:", float((kinds.kind_n == kind).sum())),
+            ("recall:", float(kind_recall(parts, np.ones(len(parts["n"])), kind))),
+        )
+    }
 
 
 def checked(features: Features, answers: int) -> Features:

@@ -1,0 +1,48 @@
+"""What controls made of another probe share: everything it does, to be changed where they differ from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.api import Answers, ErrorProbe, Features, Setting
+
+
+class WrappedProbe(ErrorProbe):
+    """Reads, fits and predicts as another probe does; a null itself, so it is neither located nor ablated."""
+
+    located = False
+
+    def __init__(self, setting: Setting, use: str) -> None:
+        """Wrap the probe that ``setting.uses`` holds under the name ``use``; raises ``ValueError`` on another kind."""
+        probe = setting.uses[use]
+        if not isinstance(probe, ErrorProbe):
+            raise ValueError(f"{type(self).__name__} is made of error probes, got a {probe.kind}")
+        self._probe = probe
+
+    @final
+    def features(self, answers: Answers) -> Features:
+        """Return what the probe reads, without directions."""
+        return replace(self._probe.features(answers), direction=None)
+
+    def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
+        """Fit the probe on what the track gives."""
+        self._probe.fit(x_nF, y_n, group_n)
+
+    @final
+    def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:
+        """Return what the probe says."""
+        return self._probe.predict(x_nF, classes)
+
+    @final
+    def parameter_count(self) -> int:
+        """Return 0: what is fitted lasts one fold."""
+        return 0
+
+    @final
+    def summary(self) -> dict[str, float]:
+        """Return nothing: what is fitted lasts one fold."""
+        return {}
