@@ -105,6 +105,9 @@ class Errors(Track):
             "item_cluster": items.group_n.astype(np.float64),
             "item_y": items.y_n.astype(np.float64),
             "item_fold": items.fold_n.astype(np.float64),
+            "item_author": np.unique([a or "" for a in self.reader.answers.author], return_inverse=True)[1].astype(
+                float
+            ),
             "control_y": items.control_n.astype(np.float64),
         }
         size_F = np.abs(np.nan_to_num(sizes["d"]))
