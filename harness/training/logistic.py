@@ -117,6 +117,8 @@ def _scores(model: LogisticRegression | int, feature_nF: Floats, classes: int) -
 
 
 def _strength(feature_nF: Floats, label_n: Ints, group_n: Ints) -> float:
+    if len(np.unique(label_n)) < 2:
+        return STRENGTHS[0]  # one class is told whatever the strength
     inner_n = folds(label_n, group_n, INNER)
     found = []
     for strength in STRENGTHS:
