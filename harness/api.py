@@ -37,7 +37,8 @@ class Setting:
         latents: ``F`` a dictionary may have at most; 0 where the task fits none.
         l0: active latents per token to aim for (``k`` of TopK; a controller's target for penalised methods), or 0.
         seed: seed of everything random in the method; the data never depend on it.
-        uses: fitted methods this one is built on, by the names in its YAML (``of`` for a derived control).
+        uses: methods this one is built on, by the names in its YAML (``of`` for a derived control).
+        at_blocks: of those that the task does not measure themselves, the ones fitted at each block of ``Answers``.
     """
 
     width: int
@@ -45,6 +46,7 @@ class Setting:
     l0: int
     seed: int
     uses: Mapping[str, Method] = field(default_factory=dict)
+    at_blocks: Mapping[str, tuple[Method, ...]] = field(default_factory=dict)
 
 
 class Activations(ABC):

@@ -78,7 +78,8 @@ def _track(card: TrackCard) -> Iterator[str]:
         f"documents need a label: {_yes(card.labels)}",
         f"can measure the means of steps: {_yes(card.steps)}",
         f"gives a method that needs it: {_code(card.offers)}",
-        f"budget of a task: {_code((*card.fit_budget, *card.test_budget))}{optional}",
+        f"budget of a task: {_code((*(card.fit_budget if card.fits else ()), *card.test_budget))}{optional}",
+        *(() if card.fits else (f"budget of its corpus, for methods that use others: {_code(card.fit_budget)}",)),
     )
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 
-from harness.api import Answers, ErrorProbe, Features, Setting
+from harness.api import Answers, Features, Setting
+from harness.training.probe import PerFold
 
 
-class Majority(ErrorProbe):
+class Majority(PerFold):
     """Predicts each class with its share among the answers it was fitted on."""
 
     @dataclass(frozen=True)
@@ -35,11 +36,3 @@ class Majority(ErrorProbe):
         found = np.zeros((len(x_nF), classes))
         found[:, self._dummy.classes_] = self._dummy.predict_proba(x_nF)
         return found
-
-    def parameter_count(self) -> int:
-        """Return 0: what is fitted lasts one fold."""
-        return 0
-
-    def summary(self) -> dict[str, float]:
-        """Return nothing: what is fitted lasts one fold."""
-        return {}

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from harness.api import Answers, ErrorProbe, Features, Setting
-from harness.training.probe import at_shares
+from harness.api import Answers, Features, Setting
+from harness.training.probe import PerFold, at_shares
 from harness.training.sequences import Schedule, SequenceNet, Shape, fit_sequences
 
 Floats = NDArray[np.float64]
 
 
-class Sequence(ErrorProbe):
+class Sequence(PerFold):
     """Reads the positions of an answer in order, each with its activations at all blocks.
 
     Standardised inside the fold, classes at equal weight, stopped early on groups of the fold; probabilities are those
@@ -69,11 +69,3 @@ class Sequence(ErrorProbe):
         if x.shape[1] % self._width:
             raise ValueError(f"features must be whole activations of {self._width} numbers, got {x.shape[1]} features")
         return x.view(len(x), -1, self._width)
-
-    def parameter_count(self) -> int:
-        """Return 0: what is fitted lasts one fold."""
-        return 0
-
-    def summary(self) -> dict[str, float]:
-        """Return nothing: what is fitted lasts one fold."""
-        return {}

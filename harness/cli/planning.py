@@ -53,9 +53,10 @@ def _cell(group: PlannedGroup, cell: Cell, folder: Path) -> dict[str, Any]:
 
 def _cost(group: PlannedGroup) -> dict[str, Any]:
     spec, fit = group.task.spec, group.task.fit.spec
-    tokens = {**estimate_tokens(group.fit_corpus, fit.budget)}
+    # A task without a corpus may have nothing to fit on: its methods are fitted in folds of the test split.
+    tokens = {"train": 0, "val": 0, **estimate_tokens(group.fit_corpus, fit.budget)}
     tokens["test"] = estimate_tokens(group.corpus, spec.budget)["test"]
-    cached = {split: _cached(group, split) for split in ("train", "val")}
+    cached = {split: not tokens[split] or _cached(group, split) for split in ("train", "val")}
     new = sum(tokens[split] for split in cached if not cached[split])
     return {
         "task": spec.task,
@@ -69,14 +70,15 @@ def _cost(group: PlannedGroup) -> dict[str, Any]:
 
 
 def _token_bytes(group: PlannedGroup) -> int:
-    """Return what one token takes on disk; drawn activations are never stored."""
+    """Return what one token takes on disk, at every block; drawn activations are never stored."""
     if group.origin.dtype is None:
         return 0
-    return facts(find_model(group.task.model)).width * _BYTES[group.origin.dtype]
+    return facts(find_model(group.task.model)).width * _BYTES[group.origin.dtype] * len(group.task.blocks)
 
 
 def _cached(group: PlannedGroup, split: str) -> bool:
     if not group.task.blocks:
         return False
     key = activation_key(group.task.fit, group.origin, split)
-    return (cache_dir() / "activations" / key / f"block-{group.task.layer}" / "manifest.json").is_file()
+    folder = cache_dir() / "activations" / key
+    return all((folder / f"block-{block}" / "manifest.json").is_file() for block in group.task.blocks)

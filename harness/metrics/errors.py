@@ -1,15 +1,15 @@
 """How well a probe tells wrong answers from right ones, on groups it was not fitted on. Positive: a wrong answer.
 
 Parts hold one row per answer: ``item_p`` the probability that it is wrong, from the fold that did not see its group,
-``item_y`` whether it is, ``item_prior`` the share of wrong answers the fold was fitted on, ``item_fold`` and
-``item_cluster``. Where nothing else is said decisions are made at probability one half.
+``item_y`` whether it is, ``item_prior`` the share of wrong answers the fold was fitted on, ``item_fold``,
+``item_cluster`` and ``item_author``. Where nothing else is said decisions are made at probability one half.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from harness.metrics.contract import Array, Parts, constant, metric, ratio
+from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
 from harness.metrics.items import auroc_in_folds, by_score, item_weights
 
 ERRORS = ("errors",)
@@ -84,6 +84,25 @@ def bal_acc(parts: Parts, w: Array) -> Array:
 def auroc(parts: Parts, w: Array) -> Array:
     """Probability that a wrong answer gets a higher score than a right one of the same fold."""
     return _auroc(parts, w, "item_p")
+
+
+@metric(
+    unit="1",
+    direction="up",
+    needs=(*ITEMS, "item_fold", "item_author"),
+    tracks=ERRORS,
+    source="ours; pairs as in auroc",
+    null="0.5, also for a score that knows who wrote an answer and nothing else",
+    formula="P(p(wrong) > p(right)) + ½ P(equal), over pairs of one fold and one author",
+)
+def auroc_within_author(parts: Parts, w: Array) -> Array:
+    """Probability that a wrong answer gets a higher score than a right one by the same author, in the same fold."""
+    author_n, fold_n = parts["item_author"], parts["item_fold"]
+    if len(np.unique(author_n)) < 2:
+        raise NotComputableError("the answers have one author; auroc says the same")
+    within_n = fold_n * (author_n.max() + 1) + author_n
+    reason = "no author has both right and wrong answers in one fold"
+    return auroc_in_folds(parts["item_p"], parts["item_y"] > 0, within_n, _weights(parts, w), reason)
 
 
 @metric(

@@ -58,7 +58,7 @@ def export(method: str, task: str, seed: Seed, to: Path, options: Options) -> Ex
 def _fitted(group: PlannedGroup, cell: Cell, revision: str | None) -> Trained:
     """Return the method of a cell as the cache holds it; raises ``UserError`` where it does not."""
     budget, found = group.task.budget, cell.entry.found
-    if budget.latents is None or budget.l0 is None or cell.uses:
+    if budget.latents is None or budget.l0 is None or cell.uses or cell.at_blocks:
         raise UserError(f"method '{found.slug}' cannot be exported: it is not one dictionary by itself")
     width = facts(find_model(group.task.model, revision)).width
     method: Trained = build_method(found, cell.entry.params, Setting(width, budget.latents, budget.l0, cell.seed))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.registry import build_method
 from harness.run.meter import Meter
 from harness.run.plan import Cell
 from harness.store.fits import FitCard, load_fit, save_fit
+from harness.tracks.at_blocks import AtBlocks
 from harness.tracks.contract import Track
 
 
@@ -31,6 +33,7 @@ class Fitter:
 
     def __init__(self, track: Track, folder: Path) -> None:
         self.track, self.folder = track, folder
+        self.at_blocks = AtBlocks(track.group, track.resources)
         self._fitted: dict[str, Fitted] = {}
 
     def fit(self, cell: Cell) -> Fitted:
@@ -41,23 +44,29 @@ class Fitter:
 
     def _find(self, cell: Cell) -> Fitted:
         uses = {name: self.fit(used).method for name, used in cell.uses.items()}
-        setting = self.track.setting(cell.seed, uses)
+        below = {name: [self.fit(used) for used in cells] for name, cells in cell.at_blocks.items()}
+        at_blocks = {name: tuple(one.method for one in found) for name, found in below.items()}
+        setting = replace(self.track.setting(cell.seed, uses), at_blocks=at_blocks)
         method: Method = build_method(cell.fitted.found, cell.fitted.params, setting)
         if not isinstance(method, Trained):
-            return Fitted(method, FitCard(0.0, None, 0, {}), True)
+            used = [one for found in below.values() for one in found]
+            return Fitted(method, _together([one.card for one in used]), all(one.found for one in used))
         if cell.fitted.found.checkpoint is not None:
-            return self._ready(Fitted(method, FitCard(0.0, None, 0, {}), True))
+            return self._ready(Fitted(method, FitCard(0.0, None, 0, {}), True), cell)
         kept = load_fit(self.folder, cell.fit)
         if kept is not None:
             state, card = kept
             method.load(state)
-            return self._ready(Fitted(method, card, True))
-        train = self.track.train()
+            return self._ready(Fitted(method, card, True), cell)
+        train = self._train(cell)
         with Meter() as meter:
             self._run(method, train, cell)
         card = FitCard(meter.seconds, meter.peak_mb, len(train.x), _plain(method.summary()))
         save_fit(self.folder, cell.fit, method.state(), card)
-        return self._ready(Fitted(method, card, False))
+        return self._ready(Fitted(method, card, False), cell)
+
+    def _train(self, cell: Cell) -> Train:
+        return self.track.train() if cell.block is None else self.at_blocks.train(cell.block)
 
     def _run(self, method: Trained, train: Train, cell: Cell) -> None:
         def progress(label: str, done: int, total: int) -> None:
@@ -74,10 +83,18 @@ class Fitter:
         except Exception as error:  # a method is foreign code: whatever it raises fails its own cell only
             raise CellError(f"fit raised {type(error).__name__}: {error}") from error
 
-    def _ready(self, fitted: Fitted) -> Fitted:
+    def _ready(self, fitted: Fitted, cell: Cell) -> Fitted:
         if isinstance(fitted.method, torch.nn.Module):
-            fitted.method.to(self.track.train().device).eval().requires_grad_(False)
+            device = self.track.train().device if cell.block is None else self.at_blocks.device(cell.block)
+            fitted.method.to(device).eval().requires_grad_(False)
         return fitted
+
+
+def _together(cards: Sequence[FitCard]) -> FitCard:
+    """Return what the fits cost that a method is built on which is not fitted itself."""
+    peaks = [card.peak_mb for card in cards if card.peak_mb is not None]
+    tokens = max((card.train_tokens for card in cards), default=0)
+    return FitCard(sum(card.seconds for card in cards), max(peaks, default=None), tokens, {})
 
 
 def _plain(summary: dict[str, float]) -> dict[str, float]:

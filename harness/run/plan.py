@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.checkpoints.site import check_site
 from harness.content import PACKAGE
+from harness.data.apart import check_apart
 from harness.data.rows import Corpus, load_corpus
 from harness.errors import UserError
 from harness.lm.catalog import RANDOM
@@ -74,7 +75,9 @@ class Cell:
         key: hash of everything that decides the numbers; names the record.
         fit: hash under which the fitted method is kept.
         identity: hash of the method alone.
-        uses: the cells whose fitted methods this one is built on; ``of`` for a derived control.
+        uses: the cells whose methods this one is built on; ``of`` for a derived control.
+        at_blocks: the same for methods that are fitted at every block of the task: one cell for each.
+        block: the block, of such a cell.
         again: the cell whose method this control fits and measures again, on another language model.
     """
 
@@ -85,6 +88,8 @@ class Cell:
     identity: str
     uses: Mapping[str, Cell] = field(default_factory=dict)
     again: Cell | None = None
+    at_blocks: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
+    block: int | None = None
 
     @property
     def fitted(self) -> Entry:
@@ -100,7 +105,8 @@ class Cell:
     def label(self) -> str:
         """What to call it in progress bars and messages."""
         of = f" of {self.of.entry.found.slug}" if self.of else ""
-        return f"{self.entry.found.slug}{of}, seed {self.seed}"
+        at = f" at block {self.block}" if self.block is not None else ""
+        return f"{self.entry.found.slug}{of}{at}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -178,18 +184,13 @@ def _groups(
 ) -> list[PlannedGroup]:
     """Return the group of a task, behind that of its controls on another language model where it has some."""
     for found, _ in contestants:
-        _check_fits(library, task, found)
-        if found.checkpoint is not None:
-            if task.spec.model is None:
-                raise UserError(
-                    f"'{found.slug}' codes the activations of a language model; task '{task.spec.task}' runs none."
-                )
-            width = facts(find_model(task.model, request.revision)).width
-            check_site(found.slug, found.checkpoint.card, width, task.layer)
+        for used in _check_fits(library, task, found):
+            _check_checkpoint(task, used, request.revision)
     corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit)
     fit_corpus = corpus
     if task.corpus:
         fit_corpus = load_corpus(task.fit.spec, data_dir=request.data_dir, limit=request.overrides.limit)
+        check_apart(task.spec, corpus, task.fit.spec, fit_corpus)
     model, dtype = None, None
     if task.spec.model is not None:
         model, dtype = fingerprint(find_model(task.spec.model, request.revision)), request.dtype
@@ -216,7 +217,21 @@ def _reinitialised(
     return replace(group, task=task, origin=origin, cells=tuple(cells))
 
 
-def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> None:
+def _check_checkpoint(task: ResolvedTask, found: FoundMethod, revision: str | None) -> None:
+    if found.checkpoint is None:
+        return
+    if task.spec.model is None:
+        raise UserError(f"'{found.slug}' codes the activations of a language model; task '{task.spec.task}' runs none.")
+    if len(task.blocks) > 1:
+        raise UserError(
+            f"'{found.slug}' was trained at one block; task '{task.spec.task}' reads blocks "
+            f"{', '.join(map(str, task.blocks))}. Choose one with --layers."
+        )
+    check_site(found.slug, found.checkpoint.card, facts(find_model(task.model, revision)).width, task.layer)
+
+
+def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> tuple[FoundMethod, ...]:
+    """Return the method and those it uses; raises ``UserError`` where the task cannot measure it."""
     card, spec = library.track(task.spec.track), found.spec
     if spec.kind not in card.kinds:
         fits = [n for n in library.names("methods") if library.method(n).spec.kind in card.kinds]
@@ -225,13 +240,14 @@ def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> Non
             f"{', '.join(card.kinds)}. Methods that fit: {', '.join(fits)}."
         )
     where = f"uses of method '{spec.method}'"
-    used = [library.method(name, where).spec for name in spec.uses.values() if name != "any"]
-    needs = dict.fromkeys(need for one in (spec, *used) for need in one.needs)
+    every = (found, *(library.method(name, where) for name in spec.uses.values() if name != "any"))
+    needs = dict.fromkeys(need for one in every for need in one.spec.needs)
     missing = [need for need in needs if need not in card.offers]
     if missing:
         raise UserError(
             f"method '{spec.method}' needs {', '.join(missing)}, which task '{task.spec.task}' cannot give."
         )
+    return every
 
 
 def _entries(
@@ -251,6 +267,7 @@ class _CellBuilder:
 
     def __init__(self, library: Library, task: ResolvedTask, origin: Origin, table: str) -> None:
         self.library, self.task, self.origin, self.table = library, task, origin, table
+        self.kinds = library.track(task.spec.track).kinds
         metrics = all_metrics()
         track = code_hash(*with_imports(PACKAGE / "tracks" / f"{task.spec.track}.py", "tracks", "training", "stats"))
         self.measure = [[(name, metrics[name].version) for name in task.spec.metrics], track]
@@ -296,27 +313,50 @@ class _CellBuilder:
         ]
 
     def _cell(self, entry: Entry, seed: int, of: Cell | None = None) -> Cell:
-        uses = {
-            use: of if of is not None and method == "any" else self._used(method, seed, entry)
-            for use, method in entry.found.spec.uses.items()
-        }
-        identity = method_identity(entry.found, entry.params, {use: cell.identity for use, cell in uses.items()})
+        uses: dict[str, Cell] = {}
+        at_blocks: dict[str, tuple[Cell, ...]] = {}
+        for use, method in entry.found.spec.uses.items():
+            if of is not None and method == "any":
+                uses[use] = of
+                continue
+            used = self._used(method, entry)
+            if used.found.spec.kind in self.kinds:
+                uses[use] = self._cell(used, seed)
+            else:
+                at_blocks[use] = self._at_blocks(used, seed, entry)
+        below = {use: cell.identity for use, cell in uses.items()}
+        below |= {use: cells[0].identity for use, cells in at_blocks.items()}
+        identity = method_identity(entry.found, entry.params, below)
         # What no seed changes is the same cell whatever seed the user starts from.
         seed = seed if of is not None or self._varies(entry.found) else 0
         fit = fit_key(self.task.fit, self.origin, identity, seed)
         key = digest([self.table, identity, seed, self.measure, entry.role])
-        return Cell(entry, seed, key, fit, identity, uses)
+        return Cell(entry, seed, key, fit, identity, uses, at_blocks=at_blocks)
+
+    def _at_blocks(self, used: Entry, seed: int, user: Entry) -> tuple[Cell, ...]:
+        """Return the cell of a method at every block; another task fits the same one at a block alone."""
+        if used.found.checkpoint is None and self.task.corpus is None:
+            raise UserError(
+                f"method '{user.found.spec.method}' uses '{used.found.slug}', which is fitted on a corpus; task "
+                f"'{self.task.spec.task}' has none: give it 'corpus', the name of a task over other problems."
+            )
+        alone = self._cell(used, seed)
+        fits = {
+            block: fit_key(self.task.fit_at(block), self.origin, alone.identity, alone.seed)
+            for block in self.task.blocks
+        }
+        return tuple(replace(alone, fit=fit, block=block) for block, fit in fits.items())
 
     def _varies(self, found: FoundMethod) -> bool:
         """Return whether another seed gives another fit, of the method itself or of one it uses."""
         used = [name for name in found.spec.uses.values() if name != "any"]
         return found.spec.seeded or any(self.library.method(name).spec.seeded for name in used)
 
-    def _used(self, name: str, seed: int, user: Entry) -> Cell:
-        """Return the cell of a method that another is built on; it is fitted, not measured."""
+    def _used(self, name: str, user: Entry) -> Entry:
+        """Return a method that another is built on; it is fitted, not measured."""
         found = self.library.method(name, f"uses of method '{user.found.spec.method}'")
         if found.spec.uses:
             raise UserError(
                 f"method '{user.found.spec.method}' uses '{name}', which uses others itself; one level is allowed"
             )
-        return self._cell(Entry(found, found.spec.params, None), seed)
+        return Entry(found, found.spec.params, None)

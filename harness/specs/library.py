@@ -114,17 +114,14 @@ class Library:
         """Check that a task gives every key of data and budget its track needs, and no others; raises ``UserError``."""
         card = self.track(spec.track, document.where(("track",)))
         _check_source(document, spec, card)
-        wanted = set(card.test_budget) | (set() if spec.corpus else set(card.fit_budget))
+        wanted = set(card.test_budget) | (set(card.fit_budget) if card.fits and not spec.corpus else set())
         allowed = wanted | set(card.optional_budget)
         given = {key for key, value in spec.budget.model_dump(exclude_unset=True).items() if value is not None}
         for key in sorted(wanted - given):
             raise UserError(f"{document.where(('budget',))}: budget lacks '{key}', which track '{card.track}' needs.")
         for key in sorted(given - allowed):
-            reason = (
-                f"comes from the corpus '{spec.corpus}'"
-                if key in card.fit_budget
-                else f"is not used by track '{card.track}'"
-            )
+            corpus = f"the corpus '{spec.corpus}'" if spec.corpus else "a corpus, which the task does not name"
+            reason = f"comes from {corpus}" if key in card.fit_budget else f"is not used by track '{card.track}'"
             raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
         if card.labels and spec.label is None:
             where = document.where(())
@@ -138,7 +135,7 @@ class Library:
             where = document.where(("data", "splits"))
             raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")
         drawn = isinstance(spec.data, WorldData)
-        fits = bool(card.fit_budget) and spec.corpus is None and not drawn
+        fits = card.fits and bool(card.fit_budget) and spec.corpus is None and not drawn
         if fits and (splits is None or splits.train is None or splits.val is None):
             raise UserError(
                 f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'."
@@ -189,7 +186,12 @@ class Library:
         update: dict[str, Any] = {"method": variant.method, "title": variant.title, "params": params}
         # A variant of a damaged method is not thereby damaged in the same way.
         update["degrades"] = variant.degrades
-        own = {"source": variant.source, "seeded": variant.seeded, "causal": variant.causal}
+        own = {
+            "source": variant.source,
+            "seeded": variant.seeded,
+            "causal": variant.causal,
+            "uses": variant.uses,
+        }
         update |= {key: value for key, value in own.items() if value is not None}
         return FoundMethod(
             base.spec.model_copy(update=update), base.folder, self._places.slug(variant.method, document.path)

@@ -30,7 +30,9 @@ class MethodSpec(Strict):
     source: str = Field(description="paper, or 'ours'")
     needs: tuple[Need, ...] = Field(default=(), description="what fit wants besides activations")
     uses: dict[Name, str] = Field(
-        default_factory=dict, description="methods this one is built on; {of: any} for a control"
+        default_factory=dict,
+        description="methods this one is built on; {of: any} for a control. One of a kind that the track does not "
+        "measure, as a probe's dictionary, is fitted at every block on the task's corpus",
     )
     seeded: bool = Field(default=True, description="false: the seed changes nothing, so one seed is run")
     causal: bool = Field(default=True, description="false: a token's code may depend on later tokens")
@@ -73,6 +75,7 @@ class VariantSpec(Strict):
     source: str | None = None
     seeded: bool | None = Field(default=None, description="where its parameters let the seed change what it did not")
     causal: bool | None = None
+    uses: dict[Name, str] | None = Field(default=None, description="other methods it is built on")
     degrades: Name | None = None
     params: dict[str, Any] = Field(default_factory=dict)
 
@@ -95,6 +98,11 @@ class TrackCard(Strict):
     answers: bool = Field(default=False, description="whether it reads answers: tasks need 'answers', others refuse it")
     depths: bool = Field(default=False, description="whether it reads several blocks at once (site.depths)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
-    fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")
+    fits: bool = Field(
+        default=True, description="false: its methods are not fitted, but those they use, on the task's corpus"
+    )
+    fit_budget: tuple[str, ...] = Field(
+        description="budget keys a task must give, or take from its corpus; that of the corpus alone without 'fits'"
+    )
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")
     optional_budget: tuple[str, ...] = Field(default=(), description="budget keys a task may give")

@@ -55,6 +55,10 @@ class ResolvedTask:
         """The task that methods are fitted on."""
         return self.corpus or self
 
+    def fit_at(self, block: int) -> ResolvedTask:
+        """Return the task that methods are fitted on, as it is where it reads this one block."""
+        return replace(self.fit, blocks=(block,))
+
     @property
     def model(self) -> str:
         """The language model; raises ``ValueError`` where none runs."""
@@ -208,7 +212,10 @@ def check_names(library: Library, document: Document, spec: TaskSpec) -> None:
 def _check_corpus(library: Library, name: str, where: str) -> None:
     if name not in library.names("tasks"):
         raise unknown("task", name, library.names("tasks"), where)
-    further = library.task(name).corpus
+    task = library.task(name)
+    if not library.track(task.track).fits:
+        raise UserError(f"{where}: corpus '{name}' has nothing to fit methods on: track '{task.track}' fits none.")
+    further = task.corpus
     if further is not None:
         raise UserError(f"{where}: corpus '{name}' has the corpus '{further}' itself; name that one.")
 

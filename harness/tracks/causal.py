@@ -184,9 +184,8 @@ def _sizes(x_nF: NDArray[Any], y_n: Ints, train_n: Rows) -> Floats:
     """Return |d| of every feature on the train answers, 0 where it does not vary."""
     found = []
     for start in range(0, x_nF.shape[1], COLUMNS):
-        x = x_nF[train_n, start : start + COLUMNS].astype(np.float64)
-        x -= x.mean(0)
-        found.append(np.abs(np.nan_to_num(each_d(y_n[train_n][None], x, x**2)[0])))
+        x = x_nF[train_n, start : start + COLUMNS]
+        found.append(np.abs(np.nan_to_num(each_d(y_n[train_n][None], x)[0])))
     return np.concatenate(found)
 
 

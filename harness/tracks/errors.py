@@ -139,6 +139,9 @@ class Errors(Track):
             "n": np.bincount(items.group_n).astype(np.float64),
             "item_cluster": items.group_n.astype(np.float64),
             "item_fold": items.fold_n.astype(np.float64),
+            "item_author": np.unique([a or "" for a in self.reader.answers.author], return_inverse=True)[1].astype(
+                float
+            ),
             "control_y": items.control_n.astype(np.float64),
         }
         if items.kinds is not None:

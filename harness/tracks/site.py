@@ -25,10 +25,13 @@ OUTLIER = 10.0
 
 
 class Site:
-    """Reads activations at the task's block; everything is computed at its first use and kept."""
+    """Reads activations at the task's block; everything is computed at its first use and kept.
 
-    def __init__(self, group: Group, resources: Resources) -> None:
-        self.group = group
+    ``beside`` are other blocks whose activations are put into the store by the same passes of the model.
+    """
+
+    def __init__(self, group: Group, resources: Resources, beside: tuple[int, ...] = ()) -> None:
+        self.group, self.beside = group, beside
         self.task = group.task
         self.resources = resources
 
@@ -52,11 +55,10 @@ class Site:
     def _activations(self, split: str, tokens: int | None) -> Activations:
         sequences = self._sequences(self.group.fit_corpus, split, (None, tokens, None))
         key = activation_key(self.task.fit, self.group.origin, split)
-        folder = self.resources.cache / "activations" / key / f"block-{self.task.layer}"
+        folder = self.resources.cache / "activations" / key
+        folders = {block: folder / f"block-{block}" for block in dict.fromkeys((self.task.layer, *self.beside))}
         label = f"reading {split} activations"
-        return fill(self.model, sequences.batches, {self.task.layer: folder}, self.resources.progress, label)[
-            self.task.layer
-        ]
+        return fill(self.model, sequences.batches, folders, self.resources.progress, label)[self.task.layer]
 
     @cached_property
     def train_all(self) -> Activations:

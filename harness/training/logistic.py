@@ -111,7 +111,7 @@ class GroupedLogistic:
         self.strength = float("nan")
 
     def fit(self, feature_nF: NDArray[Any], label_n: Ints, group_n: Ints, strength: float | None = None) -> None:
-        """Fit with ``strength``, or choose it: best balanced accuracy over grouped inner folds, of equal ones the least.
+        """Fit with ``strength``, or choose it: best balanced accuracy over grouped inner folds, the least of equals.
 
         It is scikit-learn's ``C``.
         """
@@ -150,6 +150,8 @@ def _scores(model: LogisticRegression | int, feature_nF: Floats, classes: int) -
 
 
 def _strength(feature_nF: Floats, label_n: Ints, group_n: Ints) -> float:
+    if len(np.unique(label_n)) < 2:
+        return STRENGTHS[0]  # one class is told whatever the strength
     inner_n = folds(label_n, group_n, INNER)
     found = []
     for strength in STRENGTHS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -12,9 +14,24 @@ from harness.training.logistic import GroupedLogistic
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Reduction = Callable[[NDArray[Any]], Floats]
 
 
-class LogisticProbe(ErrorProbe):
+class PerFold(ErrorProbe):
+    """A probe of which nothing outlasts the fold it is fitted in."""
+
+    @final
+    def parameter_count(self) -> int:
+        """Return 0: what is fitted lasts one fold."""
+        return 0
+
+    @final
+    def summary(self) -> dict[str, float]:
+        """Return nothing: what is fitted lasts one fold."""
+        return {}
+
+
+class LogisticProbe(PerFold):
     """L2 logistic regression: standardised inside the fold, classes at equal weight, C chosen by grouped inner folds.
 
     Probabilities are those at the classes' shares among the answers it was fitted on (methods.md 2.6).
@@ -28,7 +45,6 @@ class LogisticProbe(ErrorProbe):
         self._share_K: Floats = np.zeros(0)
         self._kept: float | None = None
 
-    @final
     def fit(self, x_nF: NDArray[Any], y_n: Ints, group_n: Ints) -> None:
         """Fit on some answers."""
         self._logistic = GroupedLogistic(self.LEAST_ROWS)
@@ -44,21 +60,29 @@ class LogisticProbe(ErrorProbe):
         finally:
             self._kept = None
 
-    @final
     def predict(self, x_nF: NDArray[Any], classes: int) -> Floats:
         """Return the probability of each class, ``[n, K]``."""
         share_K = np.pad(self._share_K, (0, classes - len(self._share_K)))
         return at_shares(self._logistic.log_probs(x_nF, classes), share_K)
 
-    @final
-    def parameter_count(self) -> int:
-        """Return 0: what is fitted lasts one fold."""
-        return 0
+
+class ReducedProbe(LogisticProbe):
+    """Logistic regression on a few numbers made of the features, by what the rows of the fold tell."""
+
+    @abstractmethod
+    def reduction(self, x_nF: NDArray[Any], y_n: Ints) -> Reduction:
+        """Return what turns rows of features into rows of fewer numbers; it sees the fold's train rows alone."""
 
     @final
-    def summary(self) -> dict[str, float]:
-        """Return nothing: what is fitted lasts one fold."""
-        return {}
+    def fit(self, x_nF: NDArray[Any], y_n: Ints, group_n: Ints) -> None:
+        """Fit on some answers."""
+        self._reduction = self.reduction(x_nF, y_n)
+        super().fit(self._reduction(x_nF), y_n, group_n)
+
+    @final
+    def predict(self, x_nF: NDArray[Any], classes: int) -> Floats:
+        """Return the probability of each class, ``[n, K]``."""
+        return super().predict(self._reduction(x_nF), classes)
 
 
 def at_shares(logp_nK: Floats, share_K: Floats) -> Floats:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import Answers, ErrorProbe, Features, Setting
+from harness.training.probe import PerFold
 
 
-class WrappedProbe(ErrorProbe):
+class WrappedProbe(PerFold):
     """Reads, fits and predicts as another probe does; a null itself, so it is neither located nor ablated."""
 
     located = False
@@ -36,13 +37,3 @@ class WrappedProbe(ErrorProbe):
     def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:
         """Return what the probe says."""
         return self._probe.predict(x_nF, classes)
-
-    @final
-    def parameter_count(self) -> int:
-        """Return 0: what is fitted lasts one fold."""
-        return 0
-
-    @final
-    def summary(self) -> dict[str, float]:
-        """Return nothing: what is fitted lasts one fold."""
-        return {}
