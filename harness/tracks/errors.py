@@ -10,32 +10,26 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.api import CONFIDENCE, ErrorProbe, Features, Method, Train
 from harness.data.rows import Corpus
 from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
-from harness.metrics.error_kinds import kind_recall
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
-from harness.stats.many_effects import BY_BLOCK, each_auroc, effect_sizes, fire_gap
 from harness.store.items import Item
 from harness.tracks.answers import AnswerReader
-from harness.tracks.causal import ORDERED as CAUSAL
-from harness.tracks.causal import causal_details, causal_parts
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
-from harness.tracks.error_kinds import Kinds, kinds_of
-from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
+from harness.tracks.cross_validation import CrossValidation
+from harness.tracks.error_kinds import kinds_of
+from harness.tracks.folds import Judged, judged
 from harness.tracks.foreign import each, error_probe
-from harness.tracks.localisation import PARTS, STEPS, local_parts, localised
+from harness.tracks.localisation import Places
+from harness.tracks.sizes import EffectSizes
+from harness.tracks.study import Asked, Study
 from harness.training.logistic import OUTER
 
-# Parts with a row for each answer, in the order of ``index``; of kinds and of confidence where they are asked for.
-BY_ANSWER = (
-    *("item_y", "item_p", "item_prior", "control_p", "control_prior"),
-    *("kind_p", "kind_prior", "confidence_p", "joined_p"),
-)
+STUDIES: tuple[type[Study], ...] = (CrossValidation, EffectSizes, Places)
 
 
 class Errors(Track):
@@ -80,91 +74,41 @@ class Errors(Track):
         kinds = kinds_of([str(d.label) for d in documents], self.reader.spec.right, group_n)
         return judged(y_n, group_n.astype(np.int64), kinds)
 
+    @cached_property
+    def studies(self) -> tuple[Study, ...]:
+        """What is measured, one after the other."""
+        asked = Asked(self.reader, self.items, self.group.parts)
+        return tuple(study(asked) for study in STUDIES)
+
+    @cached_property
+    def _steps(self) -> list[tuple[Study, int]]:
+        return [(study, step) for study in self.studies for step in range(len(study.steps))]
+
     def units(self) -> tuple[str, ...]:
-        """Return the identity of every fold, of the effect sizes, and where it is asked for of every fit by place."""
-        located = [f"place {step}" for step in range(STEPS)] if self.group.parts & PARTS.keys() else []
-        return tuple(digest([self.reader.key, unit]) for unit in (*range(OUTER), "effect sizes", *located))
+        """Return the identity of every step of every study."""
+        return tuple(digest([self.reader.key, study.steps[step]]) for study, step in self._steps)
 
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
-        """Fit every probe on the other folds, and let it judge this one."""
+        """Take one step of one study with every probe."""
         return each(methods, error_probe, self.task.spec.track, lambda _, probe: self._one(unit, probe))
 
     def _one(self, unit: int, probe: ErrorProbe) -> Contribution:
         features = checked(probe.features(self.reader.answers), len(self.items.y_n))
-        items, answers, wanted = self.items.asked(probe.labels), self.reader.answers, self.group.parts
-        if unit == OUTER:
-            return self._effects(features, items)
-        if unit > OUTER:
-            return localised(probe, features, items, unit - OUTER - 1, self.places)
-        parts = fold_parts(probe, features, items, unit)
-        if "leak_p" in wanted:
-            parts |= leak_parts(probe, features, items, unit)
-        if "joined_p" in wanted:
-            parts |= joined_parts(probe, features, answers.confidence_nK, items, unit, parts["item_p"])
-        if "causal_top" in wanted:
-            parts |= causal_parts(self.reader, features, items, unit)
-        return parts
-
-    @property
-    def places(self) -> int:
-        """Blocks × positions."""
-        return len(self.task.blocks) * len(self.reader.spec.positions.names)
-
-    def _effects(self, features: Features, items: Judged) -> Contribution:
-        value_nF, y_n = features.value_nF, items.y_n
-        found = effect_sizes(value_nF, y_n, items.group_n)
-        by_block = found.by_block(features.block_F, self.places) if (features.block_F >= 0).any() else {}
-        return {
-            "d": found.d,
-            "g": found.g,
-            "auroc": each_auroc(value_nF, y_n),
-            "fire_gap": fire_gap(value_nF, y_n),
-            "block": features.block_F,
-            "threshold": np.array([found.threshold]),
-            "null": found.null,
-            "top": np.array([np.abs(np.nan_to_num(found.d[found.top])).mean(), found.null_top.mean()]),
-            **by_block,
-        }
+        study, step = self._steps[unit]
+        return study.measure(step, probe, features, self.items.asked(probe.labels))
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
-        """Put the folds' answers back into order, and the effect sizes into a table."""
-        of_folds, sizes = contributions[:OUTER], contributions[OUTER]
-        items = self.items
-        parts = _ordered(of_folds, "index", BY_ANSWER)
-        parts |= _ordered(of_folds, "leak_index", ("leak_p", "leak_prior"))
-        parts |= _ordered(of_folds, "causal_index", CAUSAL)
-        whole = [name for name in ("train_right", "train_n", "causal_why") if name in of_folds[0]]
-        parts |= {name: np.concatenate([c[name] for c in of_folds]) for name in whole}
-        parts |= {
-            "n": np.bincount(items.group_n).astype(np.float64),
-            "item_cluster": items.group_n.astype(np.float64),
-            "item_fold": items.fold_n.astype(np.float64),
-            "item_author": np.unique([a or "" for a in self.reader.answers.author], return_inverse=True)[1].astype(
-                float
-            ),
-            "control_y": items.control_n.astype(np.float64),
-        }
-        if items.kinds is not None:
-            parts["item_kind"] = items.kinds.kind_n.astype(np.float64)
-        size_F = np.abs(np.nan_to_num(sizes["d"]))
-        parts["d_max"], parts["d_null"] = np.array([size_F.max(initial=0.0)]), sizes["null"]
-        parts["d_above"] = np.array([float((size_F > sizes["threshold"][0]).sum())])
-        parts |= {name: sizes[name] for name in BY_BLOCK if name in sizes}
-        parts |= local_parts(contributions[OUTER + 1 :], items)
-        details = {
-            "answers": float(len(items.y_n)),
-            "wrong": float(parts["item_y"].sum()),
-            "features": float(len(size_F)),
-            "threshold of |d|": float(sizes["threshold"][0]),
-            "mean of the largest |d|": float(sizes["top"][0]),
-            "mean of the largest |d|, labels exchanged": float(sizes["top"][1]),
-            **causal_details(of_folds),
-        }
-        if items.kinds is not None and "kind_p" in parts:
-            details |= _recalls(parts, items.kinds)
-        table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
-        table |= {"auroc": sizes["auroc"], "fire_gap": sizes["fire_gap"]}
-        return Measured(parts, details, table, self.texts)
+        """Add up what every study found."""
+        measured = Measured({}, {}, {}, self.texts)
+        rest = iter(contributions)
+        for study in self.studies:
+            own = [next(rest) for _ in study.steps]
+            if own:
+                found = study.reduce(own)
+                measured.parts.update(found.parts)
+                measured.details.update(found.details)
+                measured.latents.update(found.table)
+        return measured
 
     @cached_property
     def texts(self) -> tuple[Item, ...]:
@@ -241,27 +185,6 @@ class Errors(Track):
             clusters=split.groups,
             mask={},
         )
-
-
-def _ordered(contributions: Sequence[Contribution], index: str, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the named parts that there are, rows in the order of the answers."""
-    there = [name for name in names if name in contributions[0]]
-    if not there:
-        return {}
-    order = np.argsort(np.concatenate([c[index] for c in contributions]))
-    return {name: np.concatenate([c[name] for c in contributions])[order] for name in there}
-
-
-def _recalls(parts: Parts, kinds: Kinds) -> dict[str, float]:
-    """Return the answers of each kind and the share of them that is told, by name, where the probe tells kinds."""
-    return {
-        f"{what} {name}": value
-        for kind, name in enumerate(kinds.names)
-        for what, value in (
-            ("answers:", float((kinds.kind_n == kind).sum())),
-            ("recall:", float(kind_recall(parts, np.ones(len(parts["n"])), kind))),
-        )
-    }
 
 
 def checked(features: Features, answers: int) -> Features:

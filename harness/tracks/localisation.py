@@ -19,7 +19,9 @@ from harness.api import ErrorProbe, Features
 from harness.metrics.contract import NotComputableError
 from harness.metrics.items import auroc_in_folds
 from harness.stats.nulls import exchanged
+from harness.tracks.contract import Contribution
 from harness.tracks.folds import Floats, Ints, Judged, Rows
+from harness.tracks.study import Found, Study
 from harness.training.logistic import INNER, OUTER, folds
 
 # Parts that only these fits give, and what they are called under exchanged labels.
@@ -28,6 +30,23 @@ PARTS = {"alone_p": "alone_null_p", "removed_p": "removed_null_p", "whole_p": "i
 STEPS = 2 * OUTER
 # The exchange that stands beside the labels; those of the effect sizes are others.
 SEED = 1000
+
+
+class Places(Study):
+    """Fits every probe on what it reads at single places, and at all the others, in each outer fold."""
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """One for each fold and for each fold under exchanged labels, where a metric asks for them."""
+        return tuple(f"place {step}" for step in range(STEPS)) if self.asked.wanted & PARTS.keys() else ()
+
+    def measure(self, step: int, probe: ErrorProbe, features: Features, items: Judged) -> Contribution:
+        """Return what single places tell of one fold's answers."""
+        return localised(probe, features, items, step, self.asked.places)
+
+    def reduce(self, contributions: Sequence[Contribution]) -> Found:
+        """Put the folds' answers back into order."""
+        return Found(local_parts(contributions, self.asked.items))
 
 
 def exchanged_items(items: Judged) -> Judged:

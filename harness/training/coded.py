@@ -29,7 +29,17 @@ def codes_of(answers: Answers, methods: Sequence[Method]) -> Features:
     coded = [_codes(one, answers.activation_nLPD[:, index]) for index, one in enumerate(dictionaries)]
     widths = [code_nPF.shape[2] for code_nPF in coded for _ in answers.positions]
     value_nF = np.concatenate([code_nPF.reshape(len(code_nPF), -1) for code_nPF in coded], 1)
-    return Features(value_nF, np.repeat(np.arange(len(widths), dtype=np.int64), widths))
+    place_F = np.repeat(np.arange(len(widths), dtype=np.int64), widths)
+    latent_F = np.concatenate([np.arange(width, dtype=np.int64) for width in widths])
+
+    def direction(index_k: NDArray[np.int64]) -> NDArray[np.float32]:
+        row_kD = [
+            dictionaries[place // len(answers.positions)].directions()[latent]
+            for place, latent in zip(place_F[index_k], latent_F[index_k], strict=True)
+        ]
+        return np.asarray(torch.stack(row_kD).detach().float().cpu().numpy(), dtype=np.float32)
+
+    return Features(value_nF, place_F, direction)
 
 
 @torch.no_grad()

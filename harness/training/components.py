@@ -26,6 +26,5 @@ class Components:
 
 def components(train_nF: NDArray[Any], count: int) -> Components:
     """Return the first ``count`` components of train rows; as many as the rows span where that is fewer."""
-    scaled = scaling(train_nF)
-    turned_nA = scaled.of(train_nF)
+    scaled, turned_nA = scaling(train_nF)
     return Components(scaled, PCA(min(count, *turned_nA.shape), svd_solver="full").fit(turned_nA))
