@@ -6,6 +6,7 @@ blocks. Every fold is a unit of the measurement: a probe is fitted anew in it, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -60,10 +61,11 @@ class Errors(Track):
         y_n = np.array([d.label != self.reader.spec.right for d in documents], dtype=np.int64)
         _, group_n = np.unique([d.group for d in documents], return_inverse=True)
         if len(np.unique(y_n)) < 2:
-            found = sorted({str(d.label) for d in documents})
+            found = Counter(str(d.label) for d in documents)
+            counts = ", ".join(f"{count} x '{label}'" for label, count in sorted(found.items()))
             raise UserError(
                 f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.right}' and "
-                f"some another; labels found: {', '.join(found) or 'none'}."
+                f"some another; labels found: {counts or 'none'}."
             )
         return judged(y_n, group_n.astype(np.int64))
 
@@ -115,13 +117,14 @@ class Errors(Track):
             "wrong": float(items.y_n.sum()),
             "features": float(len(size_F)),
             "threshold of |d|": float(sizes["threshold"][0]),
+            **self.reader.answered.details,
         }
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
         return Measured(parts, details, table)
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say which answers were not measured."""
-        taken, notes = self.reader.taken, list(self.group.corpus.warnings)
+        taken, notes = self.reader.taken, [*self.group.corpus.warnings, *self.reader.answered.notes]
         if taken.short:
             notes.append(f"{taken.short} answers have fewer tokens than positions that are read, or no label")
         if taken.cut:
