@@ -127,16 +127,8 @@ class AnswerReader:
         """Everything that decides what is read."""
         asked = [self.task.blocks, self.spec.positions.model_dump(), self.task.budget.context]
         # Of generated answers the corpus holds the problems alone.
-        texts = fingerprint({"test": self.answered.documents}) if self.spec.generated else None
-        return digest(
-            [
-                asdict(self.group.origin),
-                self.group.corpus.fingerprint,
-                asked,
-                self._batches,
-                *([texts] if texts else []),
-            ]
-        )
+        texts = [fingerprint({"test": self.answered.documents})] if self.spec.generated else []
+        return digest([asdict(self.group.origin), self.group.corpus.fingerprint, asked, self._batches, *texts])
 
     @cached_property
     def _batches(self) -> list[list[int]]:
