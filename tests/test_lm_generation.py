@@ -126,9 +126,7 @@ def test_settings_that_came_with_the_model_change_nothing(model: LanguageModel) 
         own.repetition_penalty, own.max_length = None, None
 
 
-def test_a_killed_run_loses_one_batch(
-    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_loses_one_batch(model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     several, asked = prompts(model), Sampling(5)
     whole = generate(model, several, asked, 60)
     ran: list[int] = []

@@ -45,7 +45,7 @@ def arithmetic_kind(answer: str, truth: str) -> str:
         raise ValueError(f"'{truth}' is not a number")
     if given is None:
         return UNPARSABLE
-    if given == -right:
+    if right and given == -right:
         return SIGN
     # In units of the truth's last place.
     places = max(-int(right.as_tuple().exponent), 0)
