@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.data.sources import Source
@@ -33,18 +34,21 @@ class Templates:
     text: Template
     label: Template | None = None
     answer: Template | None = None
+    twins: tuple[Template, ...] = ()
 
     @classmethod
     def of(cls, spec: TaskSpec) -> Templates:
         """Compile the templates of a task; raises ``UserError``."""
         label = Template(spec.label, spec.task, "label") if spec.label else None
-        answer = Template(spec.answers.given, spec.task, "answers.given") if spec.answers else None
-        return cls(Template(spec.text or "", spec.task), label, answer)
+        given = spec.answers.given if spec.answers else None
+        answer = Template(given, spec.task, "answers.given") if given is not None else None
+        twins = tuple(Template(twin, spec.task, f"twins.{i}") for i, twin in enumerate(spec.twins))
+        return cls(Template(spec.text or "", spec.task), label, answer, twins)
 
     @property
     def all(self) -> tuple[Template, ...]:
         """Those there are."""
-        return tuple(one for one in (self.text, self.label, self.answer) if one is not None)
+        return tuple(one for one in (self.text, self.label, self.answer, *self.twins) if one is not None)
 
     @property
     def columns(self) -> frozenset[str]:
@@ -62,7 +66,7 @@ def read_documents(spec: TaskSpec, source: Source, templates: Templates) -> Rend
     tables = source.tables
     if unpivot:
         tables = {split: unpivoted(held, unpivot.columns, unpivot.name) for split, held in tables.items()}
-    documents = {split: reader.read(split, table) for split, table in tables.items()}
+    documents = reader.grouped({split: reader.read(split, table) for split, table in tables.items()})
     if not any(documents.values()):
         what = f"all {reader.rows} rows render to an empty text" if reader.rows else "there are no rows"
         raise UserError(f"task '{spec.task}': the data set '{source.origin.name}' is empty: {what}.")
@@ -74,9 +78,12 @@ class _Reader:
 
     def __init__(self, spec: TaskSpec, templates: Templates) -> None:
         self._task, self._data, self._templates = spec.task, spec.documents, templates
+        self._generated = spec.answers is not None and spec.answers.generated is not None
         self._id = self._data.id or ("id" if isinstance(self._data, PromptData) else None)
         # Two equal texts are one unit, even where every row is a group of its own.
         self._first_with: dict[str, str] = {}
+        # Groups that turned out to be one, as a row had a text of each.
+        self._joined: dict[str, str] = {}
         self.rows = 0
         self.empty = 0
 
@@ -87,13 +94,13 @@ class _Reader:
             if number == 0:
                 self._check(table)
             self.rows += 1
-            document = self._document(split, number, row)
-            if document.id in documents:
-                raise UserError(
-                    f"task '{self._task}': column '{self._id}' names two rows '{document.id}'; an id must be "
-                    "unique within a split."
-                )
-            documents[document.id] = document
+            for document in self._documents(split, number, row):
+                if document.id in documents:
+                    raise UserError(
+                        f"task '{self._task}': column '{self._id}' names two rows '{document.id}'; an id must be "
+                        "unique within a split."
+                    )
+                documents[document.id] = document
         kept = [document for document in documents.values() if document.text.strip()]
         self.empty += len(documents) - len(kept)
         return kept
@@ -109,19 +116,43 @@ class _Reader:
                     f"{did_you_mean(name, table.columns)} Columns: {', '.join(sorted(table.columns))}."
                 )
 
-    def _document(self, split: str, number: int, row: Row) -> Document:
+    def _documents(self, split: str, number: int, row: Row) -> Iterator[Document]:
+        """Yield the document of a row, and one for each of its twins."""
         place = f"{split}/{number}" if split else str(number)
         own = place if self._id is None else as_word(self._value(row, self._id, "id", place))
         name = f"{split}/{own}" if split and self._id is not None else own
-        text = self._templates.text.render(row, name)
+        texts = [template.render(row, name) for template in (self._templates.text, *self._templates.twins)]
         if self._data.group == ITSELF:
-            group = self._first_with.setdefault(text, own)
+            group = self._group_of(texts, own)
         else:
             group = as_word(self._value(row, self._data.group, "group", name))
         domain = self._value(row, self._data.domain, "domain", name) if self._data.domain else None
         label = self._templates.label.render(row, name).strip() if self._templates.label else ""
         answer = self._templates.answer.render(row, name) if self._templates.answer else None
-        return Document(name, group, None if domain is None else as_word(domain), text, label or None, answer)
+        problem = row if self._generated else None
+        whole = Document(name, group, None if domain is None else as_word(domain), "", label or None, answer, problem)
+        for twin, text in enumerate(texts):
+            yield replace(whole, id=f"{name}/{twin}" if twin else name, text=text)
+
+    def _group_of(self, texts: list[str], own: str) -> str:
+        """Return the group of a row: that of an earlier one with one of its texts, which then all belong to it."""
+        known = [self._root(self._first_with[text]) for text in texts if text in self._first_with]
+        group = known[0] if known else own
+        self._joined |= {other: group for other in known if other != group}
+        for text in texts:
+            self._first_with.setdefault(text, group)
+        return group
+
+    def _root(self, group: str) -> str:
+        while group in self._joined:
+            group = self._joined[group]
+        return group
+
+    def grouped(self, documents: dict[str, list[Document]]) -> dict[str, list[Document]]:
+        """Return the documents of all splits with the groups that turned out to be one."""
+        if not self._joined:
+            return documents
+        return {s: [replace(d, group=self._root(d.group)) for d in held] for s, held in documents.items()}
 
     def _value(self, row: Row, column: str, key: str, name: str) -> Any:
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
 
+from harness.data.splits import LEVEL
 from harness.data.tables import Row, Table, table
 from harness.errors import UserError, unknown
 from harness.specs.data import GymData
@@ -23,15 +24,34 @@ def generate(data: GymData) -> tuple[Table, str]:
     if data.name not in DATASETS:
         raise unknown("reasoning_gym data set", data.name, DATASETS)
     options = {field.name for field in fields(DATASETS[data.name][1])} - {"size", "seed"}
-    for name in data.options:
+    for name in (name for level in _levels(data) for name in level):
         if name not in options:
             raise unknown(f"option of reasoning_gym data set '{data.name}'", name, options)
-    try:
-        made = reasoning_gym.create_dataset(data.name, size=data.size, seed=data.seed, **data.options)
-        rows = list(_rows(made, data))
-    except (TypeError, ValueError, AssertionError) as error:
-        raise UserError(f"reasoning_gym data set '{data.name}' refuses its settings: {error}") from error
+    rows: list[Row] = []
+    for number, level in enumerate(_levels(data)):
+        try:
+            made = reasoning_gym.create_dataset(data.name, size=data.size, seed=data.seed, **level)
+            found = list(_rows(made, data))
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UserError(f"reasoning_gym data set '{data.name}' refuses its settings: {error}") from error
+        rows += found if data.levels is None else [{**row, LEVEL: number} for row in found]
     return table(rows), f"reasoning-gym {version('reasoning-gym')}"
+
+
+def verifier(data: GymData) -> Callable[[str, Row], bool]:
+    """Return whether the generator itself gives an answer to a row of its own the full score of 1.
+
+    A part of the score, as some generators give for a right answer among other words, is not enough.
+    """
+    import reasoning_gym
+
+    made = [reasoning_gym.create_dataset(data.name, size=1, seed=data.seed, **level) for level in _levels(data)]
+    return lambda answer, row: bool(made[row.get(LEVEL, 0)].score_answer(answer, dict(row)) >= 1)
+
+
+def _levels(data: GymData) -> list[Mapping[str, Any]]:
+    """Return the generator's settings at every level; one where there are no levels."""
+    return [data.options | level for level in data.levels or ({},)]
 
 
 def _rows(made: Any, data: GymData) -> Iterator[Row]:

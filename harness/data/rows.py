@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from harness.data.documents import Rendered, Templates, read_documents
 from harness.data.sources import Origin, fetch
 from harness.data.splits import Document, divide, shuffled
+from harness.data.tables import as_word
 from harness.data.worlds import probe, true_count
 from harness.errors import UserError
 from harness.specs.data import PromptData
@@ -68,8 +70,20 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
     read = read_documents(spec, source, templates)
     splits, shared = _divide(spec, read)
     if limit is not None:
-        splits = {name: documents[:limit] for name, documents in splits.items()}
+        splits = {name: _first(documents, limit) for name, documents in splits.items()}
     return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, source.warnings)
+
+
+def _first(documents: tuple[Document, ...], limit: int) -> tuple[Document, ...]:
+    """Return the first ``limit`` documents, of each level where problems have one: only one level is measured."""
+    seen: Counter[int | None] = Counter()
+    kept = []
+    for document in documents:
+        level = document.level
+        seen[level] += 1
+        if seen[level] <= limit:
+            kept.append(document)
+    return tuple(kept)
 
 
 def _drawn(spec: TaskSpec, data: WorldData, limit: int | None) -> Corpus:
@@ -113,7 +127,9 @@ def fingerprint(splits: dict[str, tuple[Document, ...]]) -> str:
     for name in sorted(splits):
         for d in splits[name]:
             # JSON keeps the fields apart: no two different documents give the same line.
-            fields = [name, d.id, d.group, d.text, *(word for word in (d.label, d.answer) if word is not None)]
+            problem = None if d.problem is None else as_word(d.problem)
+            words = (word for word in (d.label, d.answer, problem) if word is not None)
+            fields = [name, d.id, d.group, d.text, *words]
             digest.update(json.dumps(fields).encode("ascii") + b"\n")
     return digest.hexdigest()
 

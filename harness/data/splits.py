@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from harness.errors import UserError
 from harness.specs.data import SplitPart, Splits
 
+# The column that says at which level of difficulty a problem was made.
+LEVEL = "level"
 # Test first: changing the shares of train and val leaves it as it is.
 ORDER = ("test", "val", "train")
 # Constants, so that two tasks over the same rows hold out the same groups.
@@ -27,6 +30,7 @@ class Document:
         text: the rendered template.
         label: the class of the document, or None.
         answer: what follows the text and is judged; None in a task without answers.
+        problem: the row behind it, where the model is to answer it and a verifier to judge.
     """
 
     id: str
@@ -35,6 +39,12 @@ class Document:
     text: str
     label: str | None = None
     answer: str | None = None
+    problem: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    @property
+    def level(self) -> int | None:
+        """Which level of difficulty the problem is of; None where there are no levels."""
+        return None if self.problem is None else self.problem.get(LEVEL)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,11 @@ class GymData(_Data):
     size: Count = Field(description="how many problems to generate")
     seed: Seed = Field(default=0, description="seed of the generator")
     options: dict[str, Any] = Field(default_factory=dict, description="the generator's own settings")
+    levels: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="settings in addition, by level of difficulty: 'size' problems of each; the model's answers on val "
+        "decide which level is measured",
+    )
     splits: Splits
 
 

@@ -123,7 +123,8 @@ class Library:
             corpus = f"the corpus '{spec.corpus}'" if spec.corpus else "a corpus, which the task does not name"
             reason = f"comes from {corpus}" if key in card.fit_budget else f"is not used by track '{card.track}'"
             raise UserError(f"{document.where(('budget', key))}: budget '{key}' {reason}; take it out.")
-        if card.labels and spec.label is None:
+        judged = spec.answers is not None and spec.answers.generated is not None
+        if card.labels and spec.label is None and not judged:
             where = document.where(())
             raise UserError(f"{where}: track '{card.track}' predicts a label: give the task 'label', a template.")
         if spec.step is not None and not card.steps:
@@ -131,7 +132,8 @@ class Library:
             raise UserError(f"{where}: track '{card.track}' measures tokens, not steps; take 'step' out.")
         self._check_answers(document, spec, card)
         splits = getattr(spec.data, "splits", None)
-        if spec.corpus and splits is not None and (splits.train is not None or splits.val is not None):
+        val = splits is not None and splits.val is not None and getattr(spec.data, "levels", None) is None
+        if spec.corpus and splits is not None and (splits.train is not None or val):
             where = document.where(("data", "splits"))
             raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")
         drawn = isinstance(spec.data, WorldData)

@@ -101,7 +101,7 @@ class ResolvedTask:
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self._given(names)),
             **self._reasoning(),
-            **({"answers": self.spec.answers.model_dump()} if self.spec.answers else {}),
+            **({"answers": self.spec.answers.model_dump(exclude_none=True)} if self.spec.answers else {}),
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
@@ -112,8 +112,11 @@ class ResolvedTask:
     def _given(self, without: set[str]) -> dict[str, Any]:
         """Return the spec's own keys; a key that came later counts where it is given, so that old tables stay."""
         given = self.spec.model_dump(exclude=without)
-        if given["data"].get("unpivot") is None:
-            given["data"].pop("unpivot", None)
+        for key in ("unpivot", "levels"):
+            if given["data"].get(key) is None:
+                given["data"].pop(key, None)
+        if not given["twins"]:
+            del given["twins"]
         return given
 
     def _reasoning(self) -> dict[str, Any]:

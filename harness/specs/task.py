@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.specs.answers import Answers
-from harness.specs.data import Data, TextData
+from harness.specs.data import Data, GymData, TextData
 from harness.specs.reasoning import Reasoning
 from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
 from harness.specs.worlds import WorldData
@@ -119,6 +119,9 @@ class TaskSpec(Strict):
     text: str | None = Field(
         default=None, description="Jinja2 template over a row's columns; absent where data are a world"
     )
+    twins: tuple[str, ...] = Field(
+        default=(), description="further templates of the same problem: each gives one more document, of its group"
+    )
     label: str | None = Field(
         default=None, description="Jinja2 template over a row's columns: the document's class, none where it is empty"
     )
@@ -148,6 +151,22 @@ class TaskSpec(Strict):
     def _own_track(self) -> TaskSpec:
         if self.reasoning is not None and self.track != "reasoning":
             raise ValueError(f"'reasoning' is read by the track of this name, not by '{self.track}'; take it out")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_can_be_generated(self) -> TaskSpec:
+        generated = self.answers is not None and self.answers.generated is not None
+        levels = isinstance(self.data, GymData) and self.data.levels is not None
+        if levels and not generated:
+            raise ValueError("'data.levels' are chosen by the model's answers: give 'answers.generated', or 'options'")
+        if levels and (not isinstance(self.data, GymData) or self.data.splits.val is None):
+            raise ValueError("'data.levels' are chosen on validation problems: give 'data.splits' a share for val")
+        if generated and not isinstance(self.data, GymData):
+            raise ValueError("'answers.generated' are judged by the problems' generator: take source reasoning_gym")
+        if generated and self.label is not None:
+            raise ValueError("the judge of 'answers.generated' gives the label: take 'label' out")
+        if self.twins and self.text is None:
+            raise ValueError("'twins' are further templates beside 'text': give that first")
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from harness.api import CONFIDENCE, Answers
+from harness.data.rows import fingerprint
 from harness.data.splits import Document
 from harness.errors import UserError
 from harness.lm.model import LanguageModel
@@ -25,6 +26,7 @@ from harness.specs.answers import Positions
 from harness.specs.identity import digest
 from harness.store.files import write_bytes
 from harness.tracks.contract import Group, Resources
+from harness.tracks.generated import Answered, Answerer
 
 # Rows projected onto the vocabulary at once.
 ROWS = 256
@@ -69,12 +71,23 @@ class AnswerReader:
         if self.task.spec.answers is None:
             raise ValueError("specs let a task without 'answers' through")
         self.spec = self.task.spec.answers
-        self.documents: Sequence[Document] = group.corpus.splits["test"]
 
     @cached_property
     def model(self) -> LanguageModel:
         """The language model."""
         return self.resources.model(self.task.model)
+
+    @cached_property
+    def answered(self) -> Answered:
+        """The answers of the test problems: those that came with them, or those the model writes."""
+        if self.spec.generated is None:
+            return Answered(self.group.corpus.splits["test"], {}, ())
+        return Answerer(self.group, self.resources, self.model).answered()
+
+    @property
+    def documents(self) -> Sequence[Document]:
+        """The answers, with the problems before them."""
+        return self.answered.documents
 
     @cached_property
     def taken(self) -> Taken:
@@ -113,7 +126,9 @@ class AnswerReader:
     def key(self) -> str:
         """Everything that decides what is read."""
         asked = [self.task.blocks, self.spec.positions.model_dump(), self.task.budget.context]
-        return digest([asdict(self.group.origin), self.group.corpus.fingerprint, asked, self._batches])
+        # Of generated answers the corpus holds the problems alone.
+        texts = [fingerprint({"test": self.answered.documents})] if self.spec.generated else []
+        return digest([asdict(self.group.origin), self.group.corpus.fingerprint, asked, self._batches, *texts])
 
     @cached_property
     def _batches(self) -> list[list[int]]:

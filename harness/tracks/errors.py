@@ -6,6 +6,7 @@ blocks. Every fold is a unit of the measurement: a probe is fitted anew in it, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -66,10 +67,11 @@ class Errors(Track):
         y_n = np.array([d.label != self.reader.spec.right for d in documents], dtype=np.int64)
         _, group_n = np.unique([d.group for d in documents], return_inverse=True)
         if len(np.unique(y_n)) < 2:
-            found = sorted({str(d.label) for d in documents})
+            found = Counter(str(d.label) for d in documents)
+            counts = ", ".join(f"{count} x '{label}'" for label, count in sorted(found.items()))
             raise UserError(
                 f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.right}' and "
-                f"some another; labels found: {', '.join(found) or 'none'}."
+                f"some another; labels found: {counts or 'none'}."
             )
         kinds = kinds_of([str(d.label) for d in documents], self.reader.spec.right, group_n)
         return judged(y_n, group_n.astype(np.int64), kinds)
@@ -99,7 +101,7 @@ class Errors(Track):
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add up what every study found."""
-        measured = Measured({}, {}, {}, self.texts)
+        measured = Measured({}, {**self.reader.answered.details}, {}, self.texts)
         rest = iter(contributions)
         for study in self.studies:
             own = [next(rest) for _ in study.steps]
@@ -136,7 +138,7 @@ class Errors(Track):
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say which answers were not measured."""
-        taken, notes = self.reader.taken, list(self.group.corpus.warnings)
+        taken, notes = self.reader.taken, [*self.group.corpus.warnings, *self.reader.answered.notes]
         if taken.short:
             notes.append(f"{taken.short} answers have fewer tokens than positions that are read, or no label")
         if taken.cut:
