@@ -7,16 +7,21 @@ two.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness.api import ArrayActivations, Dictionary, Setting, Train
 from harness.board import load_board
 from harness.gates import gate
+from harness.lm.edits import added, edited
+from harness.lm.info import Identity
+from harness.lm.model import LanguageModel
+from harness.lm.tiny import tiny_tokenizer
 from harness.registry import build_method
 from harness.specs.library import Library
 from harness.stats.resample import interval
@@ -80,3 +85,19 @@ def test_codes_beside_the_bare_product(benchmark: Any) -> None:
         encode_s = seconds(lambda: method.encode(x_ND, doc_N))
     benchmark.extra_info["encode / product"] = encode_s / product_s
     assert int((z_NF != 0).sum(1).max()) <= 32
+
+
+def test_a_pass_under_an_edit_beside_a_plain_one(benchmark: Any) -> None:
+    """Blocks of SmolLM2's shape, an edit of every position at every second one; the ratio is kept with the run."""
+    sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}
+    network = LlamaForCausalLM(LlamaConfig(num_hidden_layers=6, vocab_size=512, **sizes))
+    model = LanguageModel(network, tiny_tokenizer(), Identity("smollm2-shaped", "random", "none", "float32"))
+    ids_BT, delta_BTD = torch.arange(512).reshape(4, 128), torch.randn(4, 128, 576)
+
+    def run(blocks: Sequence[int]) -> torch.Tensor:
+        with edited(model, {block: added(delta_BTD) for block in blocks}):
+            return model.read(ids_BT, torch.ones_like(ids_BT), [5])[5]
+
+    benchmark.pedantic(run, ((0, 2, 4),), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["edited / plain"] = seconds(lambda: run((0, 2, 4))) / seconds(lambda: run(()))
+    assert not torch.equal(run((0, 2, 4)), run(()))
