@@ -48,12 +48,14 @@ class Taken:
 
     Attributes:
         short: answers with fewer tokens, inside the context, than there are positions.
+        unlabelled: answers whose label is empty.
         cut: answers that lost tokens to the context length.
         left_out: documents beyond the budget.
     """
 
     sequences: tuple[Tokens, ...]
     short: int
+    unlabelled: int
     cut: int
     left_out: int
 
@@ -94,7 +96,7 @@ class AnswerReader:
         """The answers of the budget, tokenized."""
         budget = self.task.budget
         sequences: list[Tokens] = []
-        tokens = short = cut = seen = 0
+        tokens = short = unlabelled = cut = seen = 0
         for number, document in enumerate(self.documents):
             if budget.test_tokens is not None and tokens >= budget.test_tokens:
                 break
@@ -103,17 +105,19 @@ class AnswerReader:
             cut += len(ids) > budget.context
             ids = ids[: budget.context]
             at = places(start, len(ids), self.spec.positions)
+            short += at is None
+            unlabelled += not document.label
             if at is None or not document.label:
-                short += at is None
                 continue
             sequences.append(Tokens(number, tuple(ids), start, at))
             tokens += len(ids)
         if not sequences:
             raise UserError(
                 f"task '{self.task.spec.task}': no labelled answer has the {len(self.spec.positions.names)} positions "
-                f"that are read within {self.task.budget.context} tokens; {short} of {seen} are too short."
+                f"that are read within {self.task.budget.context} tokens; of {seen}, {short} are too short and "
+                f"{unlabelled} have an empty label."
             )
-        return Taken(tuple(sequences), short, cut, len(self.documents) - seen)
+        return Taken(tuple(sequences), short, unlabelled, cut, len(self.documents) - seen)
 
     def _ids(self, document: Document) -> tuple[list[int], int]:
         # Apart, so that the answer starts at a token of its own.

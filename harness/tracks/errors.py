@@ -41,14 +41,8 @@ class Errors(Track):
         self.reader = AnswerReader(group, resources)
 
     def prepare(self) -> None:
-        """Read the answers; raises ``UserError`` where there are too few of a class."""
-        counts = np.bincount(self.items.y_n, minlength=2)
-        least, groups = self.reader.spec.least, len(np.unique(self.items.group_n))
-        if counts.min() < least or groups < 2 * OUTER:
-            raise UserError(
-                f"task '{self.task.spec.task}': probes need {least} right and {least} wrong answers in {2 * OUTER} "
-                f"groups; the budget gives {counts[0]} right and {counts[1]} wrong ones in {groups}."
-            )
+        """Read the answers; raises ``UserError`` where there are too few of a class, or in too few groups."""
+        self.items  # noqa: B018 - what cannot be divided into folds is refused before the model reads anything
         self.reader.answers  # noqa: B018 - read here, so that the stage's seconds are its own
 
     def train(self) -> Train:
@@ -73,6 +67,7 @@ class Errors(Track):
                 f"task '{self.task.spec.task}': some answers must have the label '{self.reader.spec.right}' and "
                 f"some another; labels found: {counts or 'none'}."
             )
+        self._check_sizes(y_n, group_n)
         kinds = kinds_of([str(d.label) for d in documents], self.reader.spec.right, group_n)
         return judged(y_n, group_n.astype(np.int64), kinds)
 
@@ -85,6 +80,21 @@ class Errors(Track):
     @cached_property
     def _steps(self) -> list[tuple[Study, int]]:
         return [(study, step) for study in self.studies for step in range(len(study.steps))]
+
+    def _check_sizes(self, y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
+        counts, least = np.bincount(y_n, minlength=2), self.reader.spec.least
+        groups = len(np.unique(group_n))
+        if counts.min() < least or groups < 2 * OUTER:
+            raise UserError(
+                f"task '{self.task.spec.task}': probes need {least} right and {least} wrong answers in {2 * OUTER} "
+                f"groups; the budget gives {counts[0]} right and {counts[1]} wrong ones in {groups}."
+            )
+        for name, count in zip(("right", "wrong"), (len(np.unique(group_n[y_n == y])) for y in (0, 1)), strict=True):
+            if count < OUTER:
+                raise UserError(
+                    f"task '{self.task.spec.task}': {name} answers must be found in {OUTER} groups, one for each "
+                    f"outer fold; they are in {count}."
+                )
 
     def units(self) -> tuple[str, ...]:
         """Return the identity of every step of every study."""
@@ -140,7 +150,9 @@ class Errors(Track):
         """Say which answers were not measured."""
         taken, notes = self.reader.taken, [*self.group.corpus.warnings, *self.reader.answered.notes]
         if taken.short:
-            notes.append(f"{taken.short} answers have fewer tokens than positions that are read, or no label")
+            notes.append(f"{taken.short} answers have fewer tokens than positions that are read")
+        if taken.unlabelled:
+            notes.append(f"{taken.unlabelled} answers have an empty label")
         if taken.cut:
             notes.append(f"{taken.cut} answers were cut at {self.task.budget.context} tokens")
         return notes
