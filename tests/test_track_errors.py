@@ -126,7 +126,7 @@ def test_a_table_holds_every_feature_with_its_block(outcome: Outcome) -> None:
 
 
 def test_where_a_probe_reads_is_measured_where_it_is_asked_for(outcome: Outcome, tmp_path: Path, cache: Path) -> None:
-    asked = content(tmp_path, 30, metrics="auroc, local_auroc, local_drop, local_excess")
+    asked = content(tmp_path, 24, more=", least: 10", metrics="auroc, local_auroc, local_drop, local_excess")
     sets = {"site": "{depths: [0.5]}", "controls": "{floor: [confidence], derived: [permuted_label]}"}
     found = evaluate("raw_lr", "sums", tmp_path / "run", include_path=[asked], set=sets)
     own, parts = values(record(found, "raw_lr")), stored(found, "raw_lr").parts()
@@ -136,10 +136,10 @@ def test_where_a_probe_reads_is_measured_where_it_is_asked_for(outcome: Outcome,
     )
     assert {len(parts[name]) for name in ("item_p_null", "item_y_null")} == {answers}
     assert parts["whole_p"] == pytest.approx(parts["item_p"])
-    # The first token of an answer tells, and the second knows it too; the prompt's end cannot.
-    assert set(parts["place"]) <= {1.0, 2.0}
+    # The first token of an answer tells, and at this depth of a random model no other does.
+    assert set(parts["place"]) == {1.0}
     assert own["local_auroc"] == pytest.approx(1.0, abs=0.02)
-    assert own["local_drop"] == pytest.approx(0.0, abs=0.02)
+    assert (own["local_drop"] or 0) > 0.3
     for name in ("confidence", "permuted_label"):
         assert record(found, name).metrics["local_auroc"].value is None
         assert "not measured" in (record(found, name).metrics["local_auroc"].reason or "")
