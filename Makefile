@@ -62,6 +62,7 @@ bench: install
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/bench_training.py
 	$(BIN)/python benchmarks/bench_reasonscore.py
 	$(BIN)/python benchmarks/bench_board.py
+	$(BIN)/python benchmarks/bench_effects.py
 
 # Speed against an earlier state of this machine: bench-save there, bench-compare here. Fails where a least time rose by
 # 30 %: means follow whatever else the machine does.

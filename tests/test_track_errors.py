@@ -117,9 +117,38 @@ def test_a_table_holds_every_feature_with_its_block(outcome: Outcome) -> None:
     assert held["cohens_d"].shape == (2 * 3 * width,)
     assert np.bincount(held["block"]).tolist() == [width] * 6
     assert np.nanmax(np.abs(held["cohens_d"])) == pytest.approx(values(record(outcome, "raw_lr"))["cohens_d_max"])
+    at = int(np.nanargmax(held["cohens_d"]))
+    assert held["auroc"][at] > 0.9
+    assert set(held["fire_gap"]) == {0.0}
     # The first token of the answer tells; what stands before it cannot.
     largest = [np.nanmax(np.abs(held["cohens_d"][held["block"] == block])) for block in range(6)]
     assert min(max(largest[1:3]), max(largest[4:])) > 3 * max(largest[0], largest[3])
+
+
+def test_where_a_probe_reads_is_measured_where_it_is_asked_for(outcome: Outcome, tmp_path: Path, cache: Path) -> None:
+    asked = content(tmp_path, 24, more=", least: 10", metrics="auroc, local_auroc, local_drop, local_excess")
+    sets = {"site": "{depths: [0.5]}", "controls": "{floor: [confidence], derived: [permuted_label]}"}
+    found = evaluate("raw_lr", "sums", tmp_path / "run", include_path=[asked], set=sets)
+    own, parts = values(record(found, "raw_lr")), stored(found, "raw_lr").parts()
+    answers = len(parts["item_y"])
+    assert {name: parts[name].shape for name in ("alone_p", "removed_null_p")} == dict.fromkeys(
+        ("alone_p", "removed_null_p"), (answers, 3)
+    )
+    assert {len(parts[name]) for name in ("item_p_null", "item_y_null")} == {answers}
+    assert parts["whole_p"] == pytest.approx(parts["item_p"])
+    # The first token of an answer tells, and at this depth of a random model no other does.
+    assert set(parts["place"]) == {1.0}
+    assert own["local_auroc"] == pytest.approx(1.0, abs=0.02)
+    assert (own["local_drop"] or 0) > 0.3
+    for name in ("confidence", "permuted_label"):
+        assert record(found, name).metrics["local_auroc"].value is None
+        assert "not measured" in (record(found, name).metrics["local_auroc"].reason or "")
+    # Nobody asked there: the count of features by place costs no fit, and is always kept.
+    plain = stored(outcome, "raw_lr").parts()
+    assert "alone_p" not in plain
+    assert plain["block_above"].shape == plain["top_block_null"].shape == (6,)
+    assert plain["block_above"].sum() == values(record(outcome, "raw_lr"))["n_above_null"]
+    assert "block_above" not in stored(outcome, "surface").parts()
 
 
 def test_what_costs_more_fits_is_measured_where_it_is_asked_for(tmp_path: Path, cache: Path) -> None:

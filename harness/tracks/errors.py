@@ -23,7 +23,7 @@ from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.cross_validation import CrossValidation
 from harness.tracks.error_kinds import kinds_of
-from harness.tracks.folds import Judged, judged
+from harness.tracks.folds import Ints, Judged, judged
 from harness.tracks.foreign import each, error_probe
 from harness.tracks.localisation import Places
 from harness.tracks.sizes import EffectSizes
@@ -81,7 +81,7 @@ class Errors(Track):
     def _steps(self) -> list[tuple[Study, int]]:
         return [(study, step) for study in self.studies for step in range(len(study.steps))]
 
-    def _check_sizes(self, y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
+    def _check_sizes(self, y_n: Ints, group_n: Ints) -> None:
         counts, least = np.bincount(y_n, minlength=2), self.reader.spec.least
         groups = len(np.unique(group_n))
         if counts.min() < least or groups < 2 * OUTER:

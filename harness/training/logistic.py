@@ -111,9 +111,9 @@ class GroupedLogistic:
         self.strength = float("nan")
 
     def fit(self, feature_nF: NDArray[Any], label_n: Ints, group_n: Ints, strength: float | None = None) -> None:
-        """Fit with ``strength``, or choose it: best balanced accuracy over grouped inner folds, the least of equals.
+        """Fit with the strength ``C`` that is given, or that of best balanced accuracy over inner folds.
 
-        It is scikit-learn's ``C``.
+        Inner folds keep groups whole; of strengths as good the least is taken.
         """
         self._scaling, scaled = scaling(feature_nF, self._least_rows)
         self.strength = _strength(scaled, label_n, group_n) if strength is None else strength
