@@ -90,8 +90,7 @@ class Errors(Track):
 
     def _effects(self, features: Features) -> Contribution:
         found = effect_sizes(features.value_nF, self.items.y_n, self.items.group_n)
-        threshold = np.array([found.threshold])
-        return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": threshold, "null": found.null}
+        return {"d": found.d, "g": found.g, "block": features.block_F, "threshold": np.array([found.threshold])}
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Put the folds' answers back into order, and the effect sizes into a table."""
@@ -110,7 +109,7 @@ class Errors(Track):
             "control_y": items.control_n.astype(np.float64),
         }
         size_F = np.abs(np.nan_to_num(sizes["d"]))
-        parts["d_max"], parts["d_null"] = np.array([size_F.max(initial=0.0)]), sizes["null"]
+        parts["d_max"] = np.array([size_F.max(initial=0.0)])
         parts["d_above"] = np.array([float((size_F > sizes["threshold"][0]).sum())])
         details = {
             "answers": float(len(items.y_n)),
