@@ -76,7 +76,7 @@ class Localisation:
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature with its effect size, and where the record holds them its AUROC and P(fires | wrong) − P(fires | right)."""
+    """A feature's effect size; where the record holds them, AUROC and ``P(fires | wrong) - P(fires | right)``."""
 
     index: int
     place: str

@@ -1,8 +1,8 @@
 """Where errors can be told: a probe on each place alone, and without it, beside the same under exchanged labels.
 
 A place is a block of the model at one position. The parts hold what a probe said that was fitted on its features alone
-(``alone_p``) and on all others (``removed_p``), ``[answers, places]``, and the same for exchanged labels. The whole probe
-may have been fitted once more beside these, with settings like theirs (``whole_p``).
+(``alone_p``) and on all others (``removed_p``), ``[answers, places]``, and the same for exchanged labels. The whole
+probe may have been fitted once more beside these, with settings like theirs (``whole_p``).
 """
 
 from __future__ import annotations
