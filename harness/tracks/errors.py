@@ -12,18 +12,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.api import CONFIDENCE, ErrorProbe, Features, Method, Train
+from harness.api import ErrorProbe, Features, Method, Train
 from harness.data.rows import Corpus
 from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.stats.many_effects import effect_sizes
-from harness.store.items import Item
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.folds import Judged, fold_parts, joined_parts, judged, leak_parts
 from harness.tracks.foreign import each, error_probe
+from harness.tracks.texts import answer_texts
 from harness.training.logistic import OUTER
 
 
@@ -118,31 +118,7 @@ class Errors(Track):
             "threshold of |d|": float(sizes["threshold"][0]),
         }
         table = {"block": sizes["block"], "cohens_d": sizes["d"], "hedges_g": sizes["g"]}
-        return Measured(parts, details, table, self.texts)
-
-    @cached_property
-    def texts(self) -> tuple[Item, ...]:
-        """The answers as text, in the order of the parts."""
-        answers, documents = self.reader.answers, self.reader.documents
-        return tuple(
-            Item(
-                document.id,
-                document.group,
-                author,
-                prompt,
-                answer,
-                str(document.label),
-                dict(zip(CONFIDENCE, row, strict=True)),
-            )
-            for document, author, prompt, answer, row in zip(
-                [documents[taken.document] for taken in self.reader.taken.sequences],
-                answers.author,
-                answers.prompt,
-                answers.answer,
-                answers.confidence_nK.tolist(),
-                strict=True,
-            )
-        )
+        return Measured(parts, details, table, answer_texts(self.reader))
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say which answers were not measured."""
