@@ -12,13 +12,12 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.api import CONFIDENCE, ErrorProbe, Features, Method, Train
+from harness.api import ErrorProbe, Features, Method, Train
 from harness.data.rows import Corpus
 from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
-from harness.store.items import Item
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.cross_validation import CrossValidation
@@ -28,6 +27,7 @@ from harness.tracks.foreign import each, error_probe
 from harness.tracks.localisation import Places
 from harness.tracks.sizes import EffectSizes
 from harness.tracks.study import Asked, Study
+from harness.tracks.texts import answer_texts
 from harness.training.logistic import OUTER
 
 STUDIES: tuple[type[Study], ...] = (CrossValidation, EffectSizes, Places)
@@ -111,7 +111,7 @@ class Errors(Track):
 
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Add up what every study found."""
-        measured = Measured({}, {**self.reader.answered.details}, {}, self.texts)
+        measured = Measured({}, {**self.reader.answered.details}, {}, answer_texts(self.reader))
         rest = iter(contributions)
         for study in self.studies:
             own = [next(rest) for _ in study.steps]
@@ -121,30 +121,6 @@ class Errors(Track):
                 measured.details.update(found.details)
                 measured.latents.update(found.table)
         return measured
-
-    @cached_property
-    def texts(self) -> tuple[Item, ...]:
-        """The answers as text, in the order of the parts."""
-        answers, documents = self.reader.answers, self.reader.documents
-        return tuple(
-            Item(
-                document.id,
-                document.group,
-                author,
-                prompt,
-                answer,
-                str(document.label),
-                dict(zip(CONFIDENCE, row, strict=True)),
-            )
-            for document, author, prompt, answer, row in zip(
-                [documents[taken.document] for taken in self.reader.taken.sequences],
-                answers.author,
-                answers.prompt,
-                answers.answer,
-                answers.confidence_nK.tolist(),
-                strict=True,
-            )
-        )
 
     def warnings(self, parts: Parts, contestant: bool) -> list[str]:
         """Say which answers were not measured."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.board.pool import Entry
 from harness.metrics.contract import Array
@@ -14,6 +18,7 @@ from harness.store.records import BrokenRecordError
 
 BARS, LISTED = 40, 10
 THRESHOLD = "threshold of |d|"
+TOP = ("mean of the largest |d|", "mean of the largest |d|, labels exchanged")
 
 
 def effects(source: Source, entry: Entry) -> Effects:
@@ -39,14 +44,15 @@ def effects(source: Source, entry: Entry) -> Effects:
         threshold=threshold,
         null=null,
         above=0 if threshold is None else int((size_F > threshold).sum()),
+        mean_top=_mean_top(entry.head),
         edges=tuple(edges.tolist()),
         counts=tuple(int(count) for count in counts),
-        top=_top(stored.record, d_F, np.asarray(columns["hedges_g"]), np.asarray(columns["block"]), threshold),
+        top=_top(stored.record, columns, threshold),
     )
 
 
 def _none(entry: Entry, reason: str) -> Effects:
-    return Effects(entry.label, 0, 0, None, None, None, 0, (), (), (), reason)
+    return Effects(entry.label, 0, 0, None, None, None, 0, None, (), (), (), reason)
 
 
 def _band(null: Array | None) -> tuple[float, float, float] | None:
@@ -61,16 +67,26 @@ def _edges(size_F: Array, also: list[float]) -> Array:
     return np.linspace(0.0, highest * 1.02, BARS + 1)
 
 
-def _top(record: Record, d_F: Array, g_F: Array, block_F: Array, threshold: float | None) -> tuple[Feature, ...]:
+def _mean_top(record: Record) -> tuple[float, float] | None:
+    own, null = (record.details.get(name) for name in TOP)
+    return None if own is None or null is None else (own, null)
+
+
+def _top(record: Record, columns: Mapping[str, NDArray[Any]], threshold: float | None) -> tuple[Feature, ...]:
+    d_F = columns["cohens_d"]
     order = np.argsort(-np.abs(np.nan_to_num(d_F)), kind="stable")[:LISTED]
-    return tuple(
-        Feature(
-            int(i),
-            place(record, int(block_F[i])),
-            float(d_F[i]),
-            float(g_F[i]),
-            threshold is not None and bool(abs(d_F[i]) > threshold),
-        )
-        for i in order
-        if np.isfinite(d_F[i])
+    return tuple(_feature(record, columns, int(i), threshold) for i in order if np.isfinite(d_F[i]))
+
+
+def _feature(record: Record, columns: Mapping[str, NDArray[Any]], i: int, threshold: float | None) -> Feature:
+    d = float(columns["cohens_d"][i])
+    auroc, fire_gap = (float(columns[name][i]) if name in columns else None for name in ("auroc", "fire_gap"))
+    return Feature(
+        index=i,
+        place=place(record, int(columns["block"][i])),
+        d=d,
+        g=float(columns["hedges_g"][i]),
+        above=threshold is not None and abs(d) > threshold,
+        auroc=auroc,
+        fire_gap=fire_gap,
     )

@@ -76,13 +76,15 @@ class Localisation:
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature with its effect size."""
+    """A feature's effect size; where the record holds them, AUROC and ``P(fires | wrong) - P(fires | right)``."""
 
     index: int
     place: str
     d: float
     g: float
     above: bool
+    auroc: float | None
+    fire_gap: float | None
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Effects:
         threshold: 95th percentile of the largest ``|d|`` under exchanged labels.
         null: 2.5th percentile, median and 97.5th percentile of it; None in records that do not hold it.
         above: features above the threshold.
+        mean_top: mean of the hundred largest, and the same under exchanged labels; None where the record has none.
         edges: of the bars.
         counts: features in each bar of ``|d|``.
         top: the largest ten.
@@ -108,6 +111,7 @@ class Effects:
     threshold: float | None
     null: tuple[float, float, float] | None
     above: int
+    mean_top: tuple[float, float] | None
     edges: tuple[float, ...]
     counts: tuple[int, ...]
     top: tuple[Feature, ...]

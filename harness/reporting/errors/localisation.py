@@ -1,7 +1,8 @@
 """Where errors can be told: a probe on each place alone, and without it, beside the same under exchanged labels.
 
 A place is a block of the model at one position. The parts hold what a probe said that was fitted on its features alone
-(``alone_p``) and on all others (``removed_p``), ``[answers, places]``, and the same for exchanged labels.
+(``alone_p``) and on all others (``removed_p``), ``[answers, places]``, and the same for exchanged labels. The whole
+probe may have been fitted once more beside these, with settings like theirs (``whole_p``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from harness.stats.paired import difference
 from harness.stats.summary import metric_pseudo_values, summarise
 from harness.stats.ties import tie_groups
 
-_OWN = ("item_p", "item_y", "alone_p", "removed_p")
+_OWN = ("item_y", "alone_p", "removed_p")
 _NULL = ("item_p_null", "item_y_null", "alone_null_p", "removed_null_p")
 
 
@@ -39,7 +40,8 @@ def localisation(entry: Entry) -> Localisation:
     parts = next(iter(entry.measured.values()))
     at, names = layers(entry.head), positions(entry.head)
     count = len(at) * len(names)
-    own, null = _side(parts, _OWN, count), _side(parts, _NULL, count)
+    whole = "whole_p" if "whole_p" in parts else "item_p"
+    own, null = _side(parts, (whole, *_OWN), count), _side(parts, _NULL, count)
     if own is None:
         reason = "no probe was fitted to single places, or the record does not say which places they are"
         return Localisation(entry.label, at, names, (), None, None, reason)

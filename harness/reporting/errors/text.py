@@ -101,9 +101,13 @@ def _effects(found: Effects) -> Iterator[str]:
     yield from ("#### Effect sizes", "", f"{inert(threshold(found))}.", "")
     if found.top:
         rows = [
-            [str(f.index), inert(f.place), f"{f.d:+.3f}", f"{f.g:+.3f}", "yes" if f.above else "no"] for f in found.top
-        ]
-        yield from _rows(("feature", "place", "d", "g", "above the threshold"), rows)
+            [
+                str(f.index), inert(f.place), f"{f.d:+.3f}", f"{f.g:+.3f}", "yes" if f.above else "no",
+                figure(Measure(f.auroc)), signed(Measure(f.fire_gap)),
+            ]
+            for f in found.top
+        ]  # fmt: skip
+        yield from _rows(("feature", "place", "d", "g", "above the threshold", "AUROC", "fires more if wrong"), rows)
 
 
 def _calibration(found: Calibration) -> Iterator[str]:

@@ -60,8 +60,15 @@ def threshold(found: Effects) -> str:
         return f"{told}; the record holds no threshold"
     return (
         f"{told}. Where groups exchange their labels the largest |d| is below {found.threshold:.3f} in 95 of 100"
-        f"{_band(found)}. {found.above} features are above"
+        f"{_band(found)}. {found.above} features are above{_top(found)}"
     )
+
+
+def _top(found: Effects) -> str:
+    if found.mean_top is None:
+        return ""
+    own, null = found.mean_top
+    return f". The hundred largest have a mean of {own:.3f}, and of {null:.3f} under exchanged labels"
 
 
 def _band(found: Effects) -> str:
