@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,11 @@ METHODS = {
 
 def content(folder: Path, corpus: str = "toy_task", methods: dict[str, str] = METHODS) -> Path:
     """Return a folder to include; a wrong answer begins with another letter, and ann is wrong more often than bob."""
-    rows = [
-        {"problem": f"{i} + {i % 7}", "author": author, "label": label, "said": f"{'is' if label == 'right' else 'no'} {i}"}
-        for i in range(30)
-        for author, share in (("ann", 3), ("bob", 2))
-        for label in ["wrong" if i % 4 < share else "right"]
-    ]  # fmt: skip
+    rows = []
+    for i, (author, share) in product(range(30), (("ann", 3), ("bob", 2))):
+        label = "wrong" if i % 4 < share else "right"
+        said = f"{'is' if label == 'right' else 'no'} {i}"
+        rows.append({"problem": f"{i} + {i % 7}", "author": author, "label": label, "said": said})
     data = write_rows(folder / "data" / "test.jsonl", rows)
     for name in ("tasks", "methods"):
         (folder / name).mkdir(exist_ok=True)
@@ -69,11 +69,11 @@ def judge(method: str, folder: Path, run: str = "run", task: str = "marks", **op
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
     path = tmp_path / "log"
     path.touch()
     monkeypatch.setenv("TOY_LOG", str(path))
-    yield path
+    return path
 
 
 def fits(log: Path) -> int:
@@ -190,13 +190,14 @@ def corpus(name: str, **splits: Sequence[tuple[str, str]]) -> Corpus:
     return Corpus(held, Origin("folder", name, None, None), "f", 1, 0, {})
 
 
-PROBLEMS = [(str(i), f"Solve what follows, one step after the other.\nQuestion: {i} apples and {i} pears?\nAnswer:") for i in range(4)]  # fmt: skip
+RULE = "Solve what follows, one step after the other."
+PROBLEMS = [(str(i), f"{RULE}\nQuestion: {i} apples and {i} pears?\nAnswer:") for i in range(4)]
 
 
 @pytest.mark.parametrize(
     ("name", "train", "shared"),
     [
-        ("b", [("0", "Ten apples are sold."), ("1", "Solve what follows, one step after the other.")], 0),
+        ("b", [("0", "Ten apples are sold."), ("1", RULE)], 0),
         ("b", [("x", "Q: 2 Apples  and 2 pears?\nA: four")], 1),
         ("b", [("x", "2 apples and 2 pears?"), ("y", "Question: 3 apples and 3 pears?\nAnswer: six")], 2),
         ("a", [("3", "A new text of the same row.")], 1),

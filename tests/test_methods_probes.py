@@ -164,7 +164,9 @@ def test_codes_are_each_block_s_own_dictionary_at_each_position() -> None:
     assert np.array_equal(found.value_nF[:, found.block_F == 0], given.activation_nLPD[:, 0, 0])
 
 
-@pytest.mark.parametrize(("uses", "says"), [(1, "one dictionary is needed for each of 2 blocks"), (2, "whole document")])
+@pytest.mark.parametrize(
+    ("uses", "says"), [(1, "one dictionary is needed for each of 2 blocks"), (2, "whole document")]
+)
 def test_dictionaries_that_do_not_fit_are_refused(uses: int, says: str) -> None:
     one = identity()
     one.shared = 1 if uses == 2 else 0
@@ -220,7 +222,7 @@ def test_trees_stop_on_groups_they_did_not_grow_on(monkeypatch: pytest.MonkeyPat
     seen: dict[str, NDArray[np.float64]] = {}
     plain = hgb.HistGradientBoostingClassifier.fit
 
-    def noted(self: Any, x: Any, y: Any, *, X_val: Any, y_val: Any) -> Any:  # noqa: N803 - scikit-learn's word
+    def noted(self: Any, x: Any, y: Any, *, X_val: Any, y_val: Any) -> Any:
         seen.update(own=x, held=X_val)
         return plain(self, x, y, X_val=X_val, y_val=y_val)
 
