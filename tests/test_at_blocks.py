@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -13,9 +14,12 @@ from data_tasks import folder_task, make_task, write_rows
 from running import PLUGINS, record_of, values
 from torch import Tensor
 
+from harness.cli.planning import print_plan
 from harness.data.apart import check_apart
 from harness.data.rows import Corpus, Document, Origin, load_corpus
 from harness.errors import UserError
+from harness.lm.catalog import resolve as find_model
+from harness.lm.facts import facts
 from harness.lm.loading import LoadOptions, load_model
 from harness.lm.model import LanguageModel
 from harness.run.engine import Outcome
@@ -179,6 +183,22 @@ def test_the_budget_of_the_corpus_is_set_in_one_call_and_refused_without_one(key
     content(tmp_path, "")
     with pytest.raises(UserError, match=f"budget '{key}' comes from a corpus, which the task does not name"):
         prepare("raw_lr", "marks", tmp_path / "run", options)
+
+
+def test_a_plan_counts_the_corpus_at_every_block(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, tokens in (("toy_task", 4000), ("", 0)):
+        groups = prepare(
+            "majority", "marks", tmp_path / "run", {"include_path": [PLUGINS, content(tmp_path, name)]}
+        ).groups
+        print_plan(groups, tmp_path / "run", as_json=True)
+        (cost,) = json.loads(capsys.readouterr().out)["groups"]
+        assert cost["train tokens"] + cost["val tokens"] == tokens
+        assert cost["new disk, MB"] == pytest.approx(
+            tokens * 2 * facts(find_model("tiny-random")).width * 4 / 1e6, abs=0.06
+        )
+        assert cost["activations cached"] is (tokens == 0)
 
 
 def corpus(name: str, **splits: Sequence[tuple[str, str]]) -> Corpus:
