@@ -1,4 +1,4 @@
-"""Logistic regression on the codes of a dictionary at every block and position (system E; Galichin et al. style)."""
+"""Logistic regression on the codes of a dictionary: do they tell more than the activations they are made of?"""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ from data_tasks import folder_task, make_task, write_rows
 from running import PLUGINS, record_of, values
 from torch import Tensor
 
+from harness.cli.planning import print_plan
 from harness.data.apart import check_apart
 from harness.data.rows import Corpus, Document, Origin, load_corpus
 from harness.errors import UserError
+from harness.lm.catalog import resolve as find_model
+from harness.lm.facts import facts
 from harness.lm.loading import LoadOptions, load_model
 from harness.lm.model import LanguageModel
 from harness.run.engine import Outcome
@@ -48,12 +53,11 @@ METHODS = {
 
 def content(folder: Path, corpus: str = "toy_task", methods: dict[str, str] = METHODS) -> Path:
     """Return a folder to include; a wrong answer begins with another letter, and ann is wrong more often than bob."""
-    rows = [
-        {"problem": f"{i} + {i % 7}", "author": author, "label": label, "said": f"{'is' if label == 'right' else 'no'} {i}"}
-        for i in range(30)
-        for author, share in (("ann", 3), ("bob", 2))
-        for label in ["wrong" if i % 4 < share else "right"]
-    ]  # fmt: skip
+    rows = []
+    for i, (author, share) in product(range(30), (("ann", 3), ("bob", 2))):
+        label = "wrong" if i % 4 < share else "right"
+        said = f"{'is' if label == 'right' else 'no'} {i}"
+        rows.append({"problem": f"{i} + {i % 7}", "author": author, "label": label, "said": said})
     data = write_rows(folder / "data" / "test.jsonl", rows)
     for name in ("tasks", "methods"):
         (folder / name).mkdir(exist_ok=True)
@@ -69,11 +73,11 @@ def judge(method: str, folder: Path, run: str = "run", task: str = "marks", **op
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
     path = tmp_path / "log"
     path.touch()
     monkeypatch.setenv("TOY_LOG", str(path))
-    yield path
+    return path
 
 
 def fits(log: Path) -> int:
@@ -181,6 +185,22 @@ def test_the_budget_of_the_corpus_is_set_in_one_call_and_refused_without_one(key
         prepare("raw_lr", "marks", tmp_path / "run", options)
 
 
+def test_a_plan_counts_the_corpus_at_every_block(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, tokens in (("toy_task", 4000), ("", 0)):
+        groups = prepare(
+            "majority", "marks", tmp_path / "run", {"include_path": [PLUGINS, content(tmp_path, name)]}
+        ).groups
+        print_plan(groups, tmp_path / "run", as_json=True)
+        (cost,) = json.loads(capsys.readouterr().out)["groups"]
+        assert cost["train tokens"] + cost["val tokens"] == tokens
+        assert cost["new disk, MB"] == pytest.approx(
+            tokens * 2 * facts(find_model("tiny-random")).width * 4 / 1e6, abs=0.06
+        )
+        assert cost["activations cached"] is (tokens == 0)
+
+
 def corpus(name: str, **splits: Sequence[tuple[str, str]]) -> Corpus:
     """Return a corpus of (group, text)."""
     held = {
@@ -190,13 +210,14 @@ def corpus(name: str, **splits: Sequence[tuple[str, str]]) -> Corpus:
     return Corpus(held, Origin("folder", name, None, None), "f", 1, 0, {})
 
 
-PROBLEMS = [(str(i), f"Solve what follows, one step after the other.\nQuestion: {i} apples and {i} pears?\nAnswer:") for i in range(4)]  # fmt: skip
+RULE = "Solve what follows, one step after the other."
+PROBLEMS = [(str(i), f"{RULE}\nQuestion: {i} apples and {i} pears?\nAnswer:") for i in range(4)]
 
 
 @pytest.mark.parametrize(
     ("name", "train", "shared"),
     [
-        ("b", [("0", "Ten apples are sold."), ("1", "Solve what follows, one step after the other.")], 0),
+        ("b", [("0", "Ten apples are sold."), ("1", RULE)], 0),
         ("b", [("x", "Q: 2 Apples  and 2 pears?\nA: four")], 1),
         ("b", [("x", "2 apples and 2 pears?"), ("y", "Question: 3 apples and 3 pears?\nAnswer: six")], 2),
         ("a", [("3", "A new text of the same row.")], 1),

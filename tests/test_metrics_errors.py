@@ -116,3 +116,34 @@ def test_one_class_has_no_value_but_a_reason(name: str) -> None:
     value, reason = get_metric(name).point(held)
     assert value is None
     assert reason
+
+
+def test_within_an_author_pairs_have_one_author_and_one_fold() -> None:
+    held = parts(4) | {"item_fold": (np.arange(120) % 3).astype(float), "item_author": (np.arange(120) % 4 // 2) * 1.0}
+    won = pairs = 0.0
+    for i in np.flatnonzero(held["item_y"] == 1):
+        for j in np.flatnonzero(held["item_y"] == 0):
+            if (held["item_fold"][i], held["item_author"][i]) == (held["item_fold"][j], held["item_author"][j]):
+                won += (np.sign(held["item_p"][i] - held["item_p"][j]) + 1) / 2
+                pairs += 1
+    assert 100 < pairs < 2000
+    assert get_metric("auroc_within_author").point(held)[0] == pytest.approx(won / pairs)
+
+
+def test_a_score_that_knows_the_author_alone_is_chance_within_authors() -> None:
+    author = np.repeat([0.0, 1.0], 60)
+    y = np.repeat([1.0, 0.0, 1.0, 0.0], [12, 48, 54, 6])
+    held = parts(0) | {"item_author": author, "item_p": author, "item_y": y}
+    assert get_metric("auroc").point(held)[0] == pytest.approx((1 + 54 / 66 - 6 / 54) / 2)
+    assert get_metric("auroc_within_author").point(held)[0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("author", "y", "says"),
+    [(np.zeros(120), np.arange(120) % 2, "one author"), (np.arange(120) % 2, np.arange(120) % 2, "no author has both")],
+)
+def test_without_pairs_of_one_author_there_is_a_reason(author: Array, y: Array, says: str) -> None:
+    held = parts(0) | {"item_author": author * 1.0, "item_y": y * 1.0}
+    value, reason = get_metric("auroc_within_author").point(held)
+    assert value is None
+    assert says in str(reason)

@@ -292,7 +292,7 @@ class _CellBuilder:
         own = self._cell(of.entry, of.seed)
         identity = method_identity(entry.found, entry.params, {"of": of.identity})
         key = digest([self.table, self.origin.model, identity, of.seed, self.measure, entry.role])
-        return Cell(entry, of.seed, key, own.fit, identity, own.uses, of)
+        return Cell(entry, of.seed, key, own.fit, identity, own.uses, of, own.at_blocks)
 
     def _controlled(
         self, entries: Sequence[Entry], cells: Iterable[Cell], request: Request

@@ -47,7 +47,7 @@ class Errors(Track):
 
     def train(self) -> Train:
         """Refuse: nothing is fitted on activations before the folds are made."""
-        raise UserError(f"task '{self.task.spec.task}' has no corpus on which a dictionary could be fitted.")
+        raise UserError(f"task '{self.task.spec.task}' fits its methods in every fold, and nothing before.")
 
     @property
     def width(self) -> int:

@@ -20,6 +20,7 @@ class Calibrated:
     def __init__(self, probe: ErrorProbe) -> None:
         self._probe = probe
         self._sigmoid: LogisticRegression | None = None
+        self._classes = 0
 
     def fit(self, x_nF: NDArray[Any], y_n: Ints, group_n: Ints) -> None:
         """Fit the sigmoid on answers whose group the probe did not see, then the probe on all of them."""

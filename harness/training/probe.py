@@ -69,6 +69,8 @@ class LogisticProbe(PerFold):
 class ReducedProbe(LogisticProbe):
     """Logistic regression on a few numbers made of the features, by what the rows of the fold tell."""
 
+    _reduction: Reduction
+
     @abstractmethod
     def reduction(self, x_nF: NDArray[Any], y_n: Ints) -> Reduction:
         """Return what turns rows of features into rows of fewer numbers; it sees the fold's train rows alone."""
