@@ -117,6 +117,14 @@ def test_the_planted_place_leads_and_exchanged_labels_lead_nowhere(table: Table)
     assert (planted.above.own.value, planted.above.null.value) == (12, 0.01)
 
 
+def test_a_perfect_place_has_no_spread_and_is_judged_by_its_value(tmp_path: Path) -> None:
+    save_row(tmp_path, Row("probe", 50.0))
+    (place,) = report("errors", tmp_path).findings.tables[0].localisations
+    planted = place.blocks[PLANTED].alone.own
+    assert (planted.value, planted.lo, planted.constant) == (1.0, None, True)
+    assert (place.informative, [i for i, block in enumerate(place.blocks) if block.leads]) == (1, [PLANTED])
+
+
 def test_where_places_were_not_measured_the_page_says_why(tmp_path: Path) -> None:
     save_row(tmp_path, Row("probe", 1.0, places=False))
     found = report("errors", tmp_path)

@@ -52,17 +52,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Measure:
-    """A value with its interval; what is None has a reason."""
+    """A value with its interval; what is None has a reason. ``constant``: the same in every resample."""
 
     value: float | None
     lo: float | None = None
     hi: float | None = None
     reason: str | None = None
+    constant: bool = False
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """What is judged by: the interval, or the value itself where it has no spread."""
+        return (self.value, self.value) if self.constant else (self.lo, self.hi)
 
 
 def measure(found: Estimate) -> Measure:
     """Return an estimate as a report keeps it."""
-    return Measure(found.value, found.lo, found.hi, found.reason)
+    return Measure(found.value, found.lo, found.hi, found.reason, found.how == "constant")
 
 
 class TrackReport(ABC, Generic[F]):

@@ -58,9 +58,10 @@ def _of_score(score: Score) -> Iterator[Conclusion]:
 def _judged(label: str, question: str, found: Measure, name: str, null: float = 0.0) -> Conclusion:
     if found.value is None:
         return Conclusion(label, question, "not measured", found.reason or "no value")
-    if found.lo is None or found.hi is None:
+    lo, hi = found.ends
+    if lo is None or hi is None:
         return Conclusion(label, question, "undecided", f"{name} {found.value:.3f}; {found.reason or 'no interval'}")
-    verdict: Verdict = "yes" if found.lo > null else "no" if found.hi < null else "undecided"
+    verdict: Verdict = "yes" if lo > null else "no" if hi < null else "undecided"
     return Conclusion(label, question, verdict, f"{name} {figure(found) if null else signed(found)}")
 
 

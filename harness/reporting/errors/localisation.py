@@ -102,8 +102,8 @@ def _counted(parts: Parts, name: str, place: int) -> Shown:
 def _informative(metric: Metric, side: _Side) -> int:
     """Count the places that tell something, at the level at which all of their bounds hold together."""
     plan = Plan(level=family_level(len(side.alone)))
-    found = [_alone(metric, side, place, plan) for place in range(len(side.alone))]
-    return sum(one.lo is not None and one.lo > 0.5 for one in found)
+    lower = [_alone(metric, side, place, plan).ends[0] for place in range(len(side.alone))]
+    return sum(bound is not None and bound > 0.5 for bound in lower)
 
 
 def _leading(metric: Metric, side: _Side) -> set[int] | None:
