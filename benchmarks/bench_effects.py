@@ -50,7 +50,8 @@ def measure(rows: int, features: int) -> tuple[float, float]:
     print(
         f"{rows} x {features}, {PERMUTATIONS} permutations: {meter.seconds:.1f} s, {meter.seconds / bare:.1f} of the "
         f"bare product, {more:.0f} MB beyond the input of {x_nF.nbytes / 2**20:.0f}; "
-        f"AUROC and firing {ranks.seconds:.1f} s; noise reaches {found.null.mean():.4f}, threshold {found.threshold:.4f}",
+        f"AUROC and firing {ranks.seconds:.1f} s; noise reaches {found.null.mean():.4f}, "
+        f"threshold {found.threshold:.4f}",
         flush=True,
     )
     return meter.seconds, more
