@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from harness.api import Activations, Dictionary, Read, Setting, Targets, Train, Unembedding
 from harness.errors import CellError, UserError
-from harness.training.distil import Distilled, Rows, Target
+from harness.training.distil import CHUNK_ROWS, Distilled, Rows, Target
 from harness.training.loop import Optim, stream
 from harness.training.stored_codes import StoredCodes
 
 Shape = Literal["tied", "lowrank", "linear"]
 # Numbers held for each weight while it is fitted: itself, its gradient and both moments of Adam; float32.
 _BYTES = 4 * 4
+SAMPLE_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Map:
 class CodeDecoder(Distilled):
     """Predicts next tokens from the codes of a fitted dictionary, which stays as it is.
 
-    ``lowrank`` and ``linear`` start from the text's own frequencies of next tokens; ``tied`` starts from the
-    dictionary's reconstruction, so it begins as the logit lens of it.
+    ``lowrank`` and ``linear`` start from the model's mean prediction; ``tied`` starts from the dictionary's
+    reconstruction, so it begins as the logit lens of it.
     """
 
     scale: Tensor
@@ -87,7 +88,7 @@ class CodeDecoder(Distilled):
         return self._dictionary[0]
 
     def begin(self, train: Train) -> None:
-        """Start from the dictionary's decoder (tied), or from frequencies and a random inner map."""
+        """Start from the dictionary's decoder (tied), or from the mean prediction and a random inner map."""
         self.scale.fill_(train.x.scale())
         dictionary = self.dictionary
         if self.shape.kind == "tied":
@@ -96,7 +97,7 @@ class CodeDecoder(Distilled):
             self.W_in.copy_(rows_FD * self.scale)
             self.b_out.copy_(dictionary.decode(nothing_1F)[0] * self.scale)
             return
-        self.b_out.copy_(frequencies(train.extra["targets"], self.setting.vocabulary))
+        self.b_out.copy_(mean_prediction(train.extra["targets"], self.setting.vocabulary, self.setting.seed))
         if self.W_out is not None:
             generator = torch.Generator().manual_seed(stream(self.setting.seed, "weights"))
             inner_FR = torch.randn(self.W_in.shape, generator=generator) / self.setting.l0**0.5
@@ -123,8 +124,12 @@ class CodeDecoder(Distilled):
         return torch.addmm(self.b_out, z_NF @ self.W_in, self.W_out)
 
 
-def frequencies(targets: Targets, vocabulary: int) -> Tensor:
-    """Return log-frequencies of the text's next tokens, half a count added to each, ``[V]``."""
-    gold_N = targets.gold_N[targets.gold_N >= 0]
-    count_V = torch.bincount(gold_N, minlength=vocabulary).double() + 0.5
-    return (count_V / count_V.sum()).log().float()
+def mean_prediction(targets: Targets, vocabulary: int, seed: int) -> Tensor:
+    """Return the log of the model's mean prediction over a sample of rows, ``[V]``: the best constant prediction."""
+    generator = torch.Generator().manual_seed(stream(seed, "sample"))
+    index_N = torch.randperm(len(targets.id_N), generator=generator)[:SAMPLE_ROWS]
+    total_V = torch.zeros(vocabulary, dtype=torch.float64)
+    for index_n in torch.split(index_N, CHUNK_ROWS):
+        total_V += targets.logp(index_n).exp().sum(0, dtype=torch.float64).cpu()
+    # A class that has no probability anywhere would be ruled out for good.
+    return (total_V / len(index_N)).clamp_min(1e-12).log().float()
