@@ -13,8 +13,8 @@ from harness.api import ArrayActivations, Dictionary, Read, Setting, Targets, Tr
 from harness.errors import UserError
 from harness.registry import build_method, check_params, method_class
 from harness.specs.library import Library
-from harness.testing import SETTING, planted, rows_of
-from harness.testing_decoders import CLASSES, PlantedEnd, planted_read, planted_targets
+from harness.testing import SETTING, planted
+from harness.testing.decoders import CLASSES, PlantedEnd, planted_read, planted_targets
 from harness.training.distil import divergence
 from harness.training.loop import Optim
 from harness.training.sparse_decoder import CodeDecoder, Map
@@ -161,7 +161,7 @@ def test_a_bigram_is_its_counts_and_a_token_it_does_not_know_has_the_frequencies
 
 def test_stored_codes_are_the_codes() -> None:
     dictionary, x = fitted("batchtopk", {}, ()), planted(SETTING, 300, 4)
-    z_NF = dictionary.encode(rows_of(x), x.doc_N)
+    z_NF = dictionary.encode(x.take(torch.arange(300)), x.doc_N)
     stored = StoredCodes.of(dictionary, x, CPU)
     index_N = torch.tensor([299, 0, 7, 7, 150])
     assert len(stored) == 300
