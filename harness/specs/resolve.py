@@ -133,7 +133,8 @@ def resolve(library: Library, name: str, overrides: Overrides, layer: int | None
     """
     document, spec = library.task_document(name)
     card = library.track(spec.track)
-    theirs = {f"budget.{key}" for key in card.fit_budget} if spec.corpus else set()
+    fits = {f"budget.{key}" for key in card.fit_budget} | ({"vocab.top"} if card.vocab else set())
+    theirs = fits if spec.corpus else set()
     corpus_sets = {key: text for key, text in overrides.sets.items() if key in theirs}
     own_sets = {key: text for key, text in overrides.sets.items() if key not in theirs}
     if own_sets:
