@@ -39,6 +39,7 @@ class Setting:
         seed: seed of everything random in the method; the data never depend on it.
         uses: methods this one is built on, by the names in its YAML (``of`` for a derived control).
         at_blocks: of those that the task does not measure themselves, the ones fitted at each block of ``Answers``.
+        vocabulary: ``V``, the next tokens a task tells apart; 0 where it predicts none.
     """
 
     width: int
@@ -47,6 +48,7 @@ class Setting:
     seed: int
     uses: Mapping[str, Method] = field(default_factory=dict)
     at_blocks: Mapping[str, tuple[Method, ...]] = field(default_factory=dict)
+    vocabulary: int = 0
 
 
 class Activations(ABC):
@@ -168,7 +170,8 @@ class Train:
         passes: how often the train split may be gone through.
         device: where to fit.
         progress: call it with (label, done, total).
-        extra: ``truth`` (a ``Truth``), … by name, only what was declared.
+        extra: by name, only what was declared: ``truth`` (a ``Truth``), ``unembedding`` (an ``Unembedding``),
+            ``targets`` and ``val_targets`` (``Targets`` of either split).
     """
 
     x: Activations
@@ -209,7 +212,29 @@ class Trained(Method):
         """Restore what ``state`` returned, bit for bit; raises ``ValueError`` on a missing or misshapen tensor."""
 
 
-class Dictionary(nn.Module, Trained):
+class Network(nn.Module, Trained):
+    """A fitted method that is a module: what a fit learns is in its parameters and buffers."""
+
+    @final
+    def state(self) -> dict[str, Tensor]:
+        """Return the module's state, contiguous and on the CPU."""
+        return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+
+    @final
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore ``state``; raises ``ValueError`` on a missing or misshapen tensor."""
+        try:
+            self.load_state_dict(dict(state), strict=True)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+    @final
+    def parameter_count(self) -> int:
+        """Return the number of scalars in parameters and floating buffers."""
+        return sum(value.numel() for value in self.state_dict().values() if value.is_floating_point())
+
+
+class Dictionary(Network):
     """Maps activations to codes and back, in the model's own units.
 
     Constructed as ``Class(params, setting)``, ``params`` being an instance of the class's ``Params`` dataclass, filled
@@ -233,24 +258,6 @@ class Dictionary(nn.Module, Trained):
     @abstractmethod
     def directions(self) -> Tensor:
         """Return decoder rows ``[F, D]`` in raw model units per unit of code (used to fold codes)."""
-
-    @final
-    def state(self) -> dict[str, Tensor]:
-        """Return the module's state, contiguous and on the CPU."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-
-    @final
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore ``state``; raises ``ValueError`` on a missing or misshapen tensor."""
-        try:
-            self.load_state_dict(dict(state), strict=True)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
-
-    @final
-    def parameter_count(self) -> int:
-        """Return the number of scalars in parameters and floating buffers."""
-        return sum(value.numel() for value in self.state_dict().values() if value.is_floating_point())
 
 
 @dataclass(frozen=True)
@@ -350,3 +357,77 @@ class ErrorProbe(Method):
     @abstractmethod
     def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:
         """Return the probability of each class, ``[n, K]``."""
+
+
+class Unembedding(ABC):
+    """The end of a language model, frozen: final norm and unembedding, projected onto the task's vocabulary.
+
+    A task's vocabulary holds ``V`` classes: every token, or its most frequent ones and, last, OTHER for all the rest.
+    """
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """``V``."""
+
+    @abstractmethod
+    def logp(self, x_ND: Tensor) -> Tensor:
+        """Return log-probabilities ``[N, V]`` (nats) had the model's last block returned ``x_ND``.
+
+        Gradients flow into ``x_ND`` alone. The probability of OTHER is the sum over all tokens behind it.
+        """
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What follows the activations of one split, row by row.
+
+    Attributes:
+        id_N: int64; the token each activation belongs to, an id of the model's tokenizer.
+        gold_N: int64; class of the text's next token, -1 where no text of the same document follows.
+        logp: returns the model's own log-probabilities of the next token, float32 ``[n, V]``, at rows (int64, CPU), on
+            the device of the fit.
+    """
+
+    id_N: Tensor
+    gold_N: Tensor
+    logp: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a decoder may read of ``N`` tokens. Documents come whole.
+
+    Attributes:
+        x_ND: activations at the site.
+        id_N: int64; the tokens themselves.
+        doc_N: int64; the document of each.
+        unembedding: the end of the model.
+    """
+
+    x_ND: Tensor
+    id_N: Tensor
+    doc_N: Tensor
+    unembedding: Unembedding
+
+
+class NextToken(Network):
+    """Predicts a language model's next-token distribution from what can be read at one site of it.
+
+    Constructed as ``Class(params, setting)``, as a ``Dictionary`` is; ``V`` is ``setting.vocabulary``. ``uses`` are not
+    registered as submodules: they are saved under their own fingerprint.
+    """
+
+    kind: ClassVar[str] = "next_token"
+
+    @abstractmethod
+    def logp(self, read: Read) -> Tensor:
+        """Return log-probabilities of the next token, float32 ``[N, V]`` (nats); each row is a distribution."""
+
+    @classmethod
+    @abstractmethod
+    def check(cls, params: Any, setting: Setting) -> None:
+        """Raise ``UserError``, naming an alternative, where a fit would be too large.
+
+        Called before anything is fitted; ``uses`` of the setting is empty then.
+        """

@@ -160,6 +160,8 @@ def _task(task: TaskSpec) -> Iterator[str]:
     if task.model:
         site = _params(task.site.model_dump(exclude_none=True)) if task.site else ""
         facts.insert(0, f"language model: `{task.model}` at {site}")
+    if task.vocab:
+        facts.append(f"next tokens told apart: the {task.vocab.top} most frequent, and all others as one")
     if task.corpus:
         facts.insert(1, f"methods are fitted on the task `{task.corpus}`")
     yield _list(*facts)
@@ -175,7 +177,7 @@ def _bar(bar: Bar) -> str:
         f"at least {bar.min:g}" if bar.min is not None else "",
         f"at most {bar.max:g}" if bar.max is not None else "",
     )
-    return " and ".join(end for end in ends if end)
+    return " and ".join(end for end in ends if end) + (" by its whole interval" if bar.by else "")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.api import Dictionary, ErrorProbe, Method, Setting, Train
 from harness.registry import build_method, check_params, method_class
 from harness.specs.library import FoundMethod, Library
-from harness.testing import SETTING, check_dictionary, check_error_probe, planted
+from harness.testing import SETTING, check_dictionary, check_error_probe, check_next_token, planted
 
 LIBRARY = Library()
 DICTIONARIES = [
@@ -63,6 +63,17 @@ def test_error_probe_keeps_the_contract(name: str) -> None:
     params = check_params(found, make, found.spec.params)
     used = {role: probe("surface" if method == "any" else method) for role, method in found.spec.uses.items()}
     check_error_probe(make, params, uses=used, seeded=found.spec.seeded)
+
+
+DECODERS = [name for name in LIBRARY.names("methods") if LIBRARY.method(name).spec.kind == "next_token"]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoder_keeps_the_contract(name: str) -> None:
+    found = LIBRARY.method(name)
+    make = method_class(found)
+    params = check_params(found, make, found.spec.params)
+    check_next_token(make, params, uses=uses(found), needs=found.spec.needs, seeded=found.spec.seeded)
 
 
 def shape(kind: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from harness.registry import check_params, method_class
 from harness.scaffold import new_method, new_plugin, new_task
 from harness.specs.library import Library
 from harness.specs.plugins import GROUP, plugins
-from harness.testing import check_dictionary, check_error_probe
+from harness.testing import check_dictionary, check_error_probe, check_next_token
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKS = Library().tracks()
@@ -47,7 +47,11 @@ def test_new_files_are_valid_at_once(made: Path, capsys: pytest.CaptureFixture[s
     assert (done.code, done.err) == (0, f"{len(names)} of {len(names)} files are valid\n")
 
 
-CHECKS: dict[str, Callable[..., Method]] = {"dictionary": check_dictionary, "error_probe": check_error_probe}
+CHECKS: dict[str, Callable[..., Method]] = {
+    "dictionary": check_dictionary,
+    "error_probe": check_error_probe,
+    "next_token": check_next_token,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,7 +59,8 @@ def test_a_new_method_keeps_the_contract_at_once(kind: str, made: Path) -> None:
     found = Library([made]).method(f"my_{kind}")
     cls = method_class(found)
     assert cls.__name__ == "My" + "".join(word.capitalize() for word in kind.split("_"))
-    CHECKS[kind](cls, check_params(found, cls, found.spec.params), seeded=found.spec.seeded)
+    needs = {"needs": found.spec.needs} if found.spec.needs else {}
+    CHECKS[kind](cls, check_params(found, cls, found.spec.params), seeded=found.spec.seeded, **needs)
 
 
 @pytest.mark.parametrize("track", TRACKS)

@@ -4,6 +4,7 @@ from harness.testing import check_dictionary
 check_dictionary(MyMethod, MyMethod.Params(...))
 """
 
+from harness.testing.decoders import check_next_token
 from harness.testing.dictionaries import SETTING, check_dictionary, planted, planted_truth
 from harness.testing.documented import check_documented
 from harness.testing.probes import ANSWERS, check_error_probe
@@ -14,6 +15,7 @@ __all__ = [
     "check_dictionary",
     "check_documented",
     "check_error_probe",
+    "check_next_token",
     "planted",
     "planted_truth",
 ]

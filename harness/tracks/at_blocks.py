@@ -24,7 +24,10 @@ class AtBlocks:
         if block not in self._train:
             # The same key as where the corpus is a task of its own: what either has read or fitted, both find.
             own = replace(self.group, task=self.group.task.fit_at(block), corpus=self.group.fit_corpus)
-            self._train[block] = Site(own, self.resources, self.group.task.blocks).train()
+            site = Site(own, self.resources)
+            for split in ("train", "val"):
+                site.activations(split, self.group.task.blocks)
+            self._train[block] = site.train()
         return self._train[block]
 
     def device(self, block: int) -> torch.device:
