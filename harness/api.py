@@ -323,3 +323,28 @@ class ErrorProbe(Method):
     @abstractmethod
     def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:
         """Return the probability of each class, ``[n, K]``."""
+
+
+ARMS = ("true", "random", "shuffled", "zero", "sup_cont", "exact_pg")
+"""Of a reward's control: the reward itself; rewards drawn at random from those of all samples; the rewards of other
+samples; none; as many further steps of supervision; the policy gradient without sampling."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a reward's control, as a method is asked to train it.
+
+    Attributes:
+        name: one of ``ARMS``.
+        beta: weight of ``ln π(a) − ln π₀(a)``, which keeps the policy near the decoder it starts from.
+        seed: of the states' order and of every sample.
+    """
+
+    name: str
+    beta: float
+    seed: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it learns from sampled tokens."""
+        return self.name not in ("sup_cont", "exact_pg")
