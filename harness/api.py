@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, final
 
@@ -38,6 +38,7 @@ class Setting:
         l0: active latents per token to aim for (``k`` of TopK; a controller's target for penalised methods), or 0.
         seed: seed of everything random in the method; the data never depend on it.
         uses: fitted methods this one is built on, by the names in its YAML (``of`` for a derived control).
+        vocabulary: ``V``, the next tokens a task tells apart; 0 where it predicts none.
     """
 
     width: int
@@ -45,6 +46,7 @@ class Setting:
     l0: int
     seed: int
     uses: Mapping[str, Method] = field(default_factory=dict)
+    vocabulary: int = 0
 
 
 class Activations(ABC):
@@ -166,7 +168,8 @@ class Train:
         passes: how often the train split may be gone through.
         device: where to fit.
         progress: call it with (label, done, total).
-        extra: ``truth`` (a ``Truth``), … by name, only what was declared.
+        extra: by name, only what was declared: ``truth`` (a ``Truth``), ``unembedding`` (an ``Unembedding``),
+            ``targets`` and ``val_targets`` (``Targets`` of either split).
     """
 
     x: Activations
@@ -207,7 +210,29 @@ class Trained(Method):
         """Restore what ``state`` returned, bit for bit; raises ``ValueError`` on a missing or misshapen tensor."""
 
 
-class Dictionary(nn.Module, Trained):
+class Network(nn.Module, Trained):
+    """A fitted method that is a module: what a fit learns is in its parameters and buffers."""
+
+    @final
+    def state(self) -> dict[str, Tensor]:
+        """Return the module's state, contiguous and on the CPU."""
+        return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+
+    @final
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore ``state``; raises ``ValueError`` on a missing or misshapen tensor."""
+        try:
+            self.load_state_dict(dict(state), strict=True)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+    @final
+    def parameter_count(self) -> int:
+        """Return the number of scalars in parameters and floating buffers."""
+        return sum(value.numel() for value in self.state_dict().values() if value.is_floating_point())
+
+
+class Dictionary(Network):
     """Maps activations to codes and back, in the model's own units.
 
     Constructed as ``Class(params, setting)``, ``params`` being an instance of the class's ``Params`` dataclass, filled
@@ -231,24 +256,6 @@ class Dictionary(nn.Module, Trained):
     @abstractmethod
     def directions(self) -> Tensor:
         """Return decoder rows ``[F, D]`` in raw model units per unit of code (used to fold codes)."""
-
-    @final
-    def state(self) -> dict[str, Tensor]:
-        """Return the module's state, contiguous and on the CPU."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-
-    @final
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore ``state``; raises ``ValueError`` on a missing or misshapen tensor."""
-        try:
-            self.load_state_dict(dict(state), strict=True)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
-
-    @final
-    def parameter_count(self) -> int:
-        """Return the number of scalars in parameters and floating buffers."""
-        return sum(value.numel() for value in self.state_dict().values() if value.is_floating_point())
 
 
 @dataclass(frozen=True)
@@ -325,6 +332,80 @@ class ErrorProbe(Method):
         """Return the probability of each class, ``[n, K]``."""
 
 
+class Unembedding(ABC):
+    """The end of a language model, frozen: final norm and unembedding, projected onto the task's vocabulary.
+
+    A task's vocabulary holds ``V`` classes: every token, or its most frequent ones and, last, OTHER for all the rest.
+    """
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """``V``."""
+
+    @abstractmethod
+    def logp(self, x_ND: Tensor) -> Tensor:
+        """Return log-probabilities ``[N, V]`` (nats) had the model's last block returned ``x_ND``.
+
+        Gradients flow into ``x_ND`` alone. The probability of OTHER is the sum over all tokens behind it.
+        """
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What follows the activations of one split, row by row.
+
+    Attributes:
+        id_N: int64; the token each activation belongs to, an id of the model's tokenizer.
+        gold_N: int64; class of the text's next token, -1 where no text of the same document follows.
+        logp: returns the model's own log-probabilities of the next token, float32 ``[n, V]``, at rows (int64, CPU), on
+            the device of the fit.
+    """
+
+    id_N: Tensor
+    gold_N: Tensor
+    logp: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a decoder may read of ``N`` tokens. Documents come whole.
+
+    Attributes:
+        x_ND: activations at the site.
+        id_N: int64; the tokens themselves.
+        doc_N: int64; the document of each.
+        unembedding: the end of the model.
+    """
+
+    x_ND: Tensor
+    id_N: Tensor
+    doc_N: Tensor
+    unembedding: Unembedding
+
+
+class NextToken(Network):
+    """Predicts a language model's next-token distribution from what can be read at one site of it.
+
+    Constructed as ``Class(params, setting)``, as a ``Dictionary`` is; ``V`` is ``setting.vocabulary``. ``uses`` are not
+    registered as submodules: they are saved under their own fingerprint.
+    """
+
+    kind: ClassVar[str] = "next_token"
+
+    @abstractmethod
+    def logp(self, read: Read) -> Tensor:
+        """Return log-probabilities of the next token, float32 ``[N, V]`` (nats); each row is a distribution."""
+
+    @classmethod
+    @abstractmethod
+    def check(cls, params: Any, setting: Setting) -> None:
+        """Raise ``UserError``, naming an alternative, where a fit would be too large.
+
+        Called before anything is fitted; ``uses`` of the setting is empty then.
+        """
+
+
 ARMS = ("true", "random", "shuffled", "zero", "sup_cont", "exact_pg")
 """Of a reward's control: the reward itself; rewards drawn at random from those of all samples; the rewards of other
 samples; none; as many further steps of supervision; the policy gradient without sampling."""
@@ -348,3 +429,36 @@ class Arm:
     def sampled(self) -> bool:
         """Whether it learns from sampled tokens."""
         return self.name not in ("sup_cont", "exact_pg")
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What one arm came to.
+
+    Attributes:
+        decoder: the trained decoder; the method itself stays as it was.
+        moved: norm of all that was added to the weights.
+        gradient: mean norm of the gradient by the policy's own term.
+        spread: standard deviation of what the samples were given.
+    """
+
+    decoder: NextToken
+    moved: float
+    gradient: float
+    spread: float
+
+
+class Rewarded(NextToken):
+    """A decoder that is trained by a reward, from a decoder that was not. Its YAML says ``reward: true``.
+
+    Whether the reward did anything is asked by training it again with something else in the reward's place: ``taught``
+    must give every arm the same start, states, order, steps and optimiser.
+    """
+
+    @abstractmethod
+    def start(self, train: Train) -> NextToken:
+        """Return the decoder that every arm starts from."""
+
+    @abstractmethod
+    def taught(self, arm: Arm, train: Train) -> Taught:
+        """Return what one arm makes of the start; ``train`` holds all that the track offers."""

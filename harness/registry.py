@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api import Dictionary, ErrorProbe, Setting
+from harness.api import Dictionary, ErrorProbe, NextToken, Setting
 from harness.checkpoints.dictionary import load_dictionary
 from harness.content import content_folder, import_file
 from harness.errors import UserError, unknown
 from harness.specs.library import FoundMethod
 
 # The abstract class behind each kind that a YAML may name.
-KINDS: dict[str, Any] = {"dictionary": Dictionary, "error_probe": ErrorProbe}
+KINDS: dict[str, Any] = {"dictionary": Dictionary, "error_probe": ErrorProbe, "next_token": NextToken}
 
 
 def method_class(found: FoundMethod) -> type[Any]:
@@ -60,6 +60,13 @@ def check_method(found: FoundMethod, params: dict[str, Any]) -> None:
         load_dictionary(found.checkpoint)
     else:
         check_params(found, method_class(found), params)
+
+
+def check_size(found: FoundMethod, params: dict[str, Any], setting: Setting) -> None:
+    """Let a method refuse what would be too large to fit, before anything is fitted; raises ``UserError``."""
+    cls = method_class(found) if found.checkpoint is None else None
+    if cls is not None and issubclass(cls, NextToken):
+        cls.check(check_params(found, cls, params), setting)
 
 
 def check_params(found: FoundMethod, cls: type[Any], params: dict[str, Any]) -> Any:

@@ -31,6 +31,8 @@ Interval = Literal["clusters", "seeds", "none"]
 
 # The part that says that a control ran on another language model than the methods of its table.
 OTHER_MODEL = "other_model"
+# What the name of a metric, and of a part, ends in that is over a task's ``vocab`` and not over all tokens.
+SUBVOCAB = "_subvocab"
 
 
 class NotComputableError(Exception):

@@ -118,15 +118,15 @@ def kl_score(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="up",
-    formula="agree1 = share of tokens with argmax p = argmax q, p clean, q spliced",
+    formula="agree1 = share of tokens with argmax p = argmax q, p the model, q the spliced one or the method",
     needs=("n_kl", "agree1"),
-    tracks=RECONSTRUCTION,
+    tracks=(*RECONSTRUCTION, "decoding"),
     within_model=True,
     source="ours",
     null="zero reconstruction: the share of the modal prediction; identity: 1",
 )
 def agree1(parts: Parts, w: Array) -> Array:
-    """Share of tokens after which the spliced model's most likely next token is the clean model's.
+    """Share of tokens after which the spliced model's, or the method's, most likely next token is the model's own.
 
     ``mean_n 1[argmax p_n = argmax q_n]``, ties to the lowest id. ``w [..., C] -> [...]``.
     """

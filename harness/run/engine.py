@@ -13,6 +13,7 @@ from filelock import FileLock
 from harness.api import Method
 from harness.errors import CellError
 from harness.metrics.contract import OTHER_MODEL
+from harness.registry import check_size
 from harness.run.finished import finished_record
 from harness.run.fitting import Fitted, Fitter
 from harness.run.journal import Journal, forget
@@ -90,6 +91,8 @@ class _GroupRun:
         """Fit, measure and record the cells of ``todo``; ``done`` supplies controls that were measured before."""
         self.reports.group(self.group, len(todo))
         track = make_track(self.group, self.resources)
+        for cell in todo:
+            check_size(cell.fitted.found, cell.fitted.params, track.setting(cell.seed, {}))
         with self._stage("activations"):
             track.prepare()
         self.reports.activations(self.group, self.resources.cache, self.stages["activations"].seconds)

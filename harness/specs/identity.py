@@ -70,4 +70,6 @@ def fit_key(task: ResolvedTask, origin: Origin, method: str, seed: int) -> str:
     budget = task.spec.budget
     data = [activation_key(task, origin, split) for split in ("train", "val")]
     place = [task.place, task.spec.step]
-    return digest([data, place, task.spec.mask.outliers, budget.passes, budget.latents, budget.l0, method, seed])
+    vocab = [task.spec.vocab.model_dump()] if task.spec.vocab else []
+    own = [task.spec.mask.outliers, budget.passes, budget.latents, budget.l0, method, seed]
+    return digest([data, place, *own, *vocab])

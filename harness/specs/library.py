@@ -149,6 +149,10 @@ class Library:
             where = document.where(("answers",) if spec.answers else ())
             said = "reads answers: give the task 'answers'" if card.answers else "reads no answers; take 'answers' out"
             raise UserError(f"{where}: track '{card.track}' {said}.")
+        if spec.vocab is not None and (spec.corpus or not card.vocab):
+            where = document.where(("vocab",))
+            said = f"comes from the corpus '{spec.corpus}'" if card.vocab else f"is not used by track '{card.track}'"
+            raise UserError(f"{where}: 'vocab' {said}; take it out.")
         if spec.site is not None and spec.site.depths is not None and not card.depths:
             where = document.where(("site", "depths"))
             raise UserError(f"{where}: track '{card.track}' reads one block; give 'depth' or 'layer'.")

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from harness.specs.data import Source
 from harness.specs.strict import Name, Strict
 
-Kind = Literal["dictionary", "error_probe"]
-Need = Literal["sequences", "truth"]
+Kind = Literal["dictionary", "error_probe", "next_token"]
+Need = Literal["sequences", "truth", "unembedding", "targets"]
 
 
 class MethodSpec(Strict):
@@ -93,6 +93,7 @@ class TrackCard(Strict):
     labels: bool = Field(default=False, description="whether documents need a label")
     steps: bool = Field(default=False, description="whether it can measure the means of steps (site.step)")
     answers: bool = Field(default=False, description="whether it reads answers: tasks need 'answers', others refuse it")
+    vocab: bool = Field(default=False, description="whether it predicts next tokens, so that tasks may give 'vocab'")
     depths: bool = Field(default=False, description="whether it reads several blocks at once (site.depths)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fit_budget: tuple[str, ...] = Field(description="budget keys a task must give, or take from its corpus")

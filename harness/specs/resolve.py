@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import UserError, unknown
-from harness.metrics.contract import all_metrics
+from harness.metrics.contract import SUBVOCAB, all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
 from harness.specs.reading import Document, Key, in_words, parse_value
@@ -92,12 +92,13 @@ class ResolvedTask:
 
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
-        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers"}
+        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers", "vocab"}
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self._given(names)),
             **self._reasoning(),
             **({"answers": self.spec.answers.model_dump()} if self.spec.answers else {}),
+            **({"vocab": self.spec.vocab.model_dump()} if self.spec.vocab else {}),
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
@@ -192,6 +193,7 @@ def check_names(library: Library, document: Document, spec: TaskSpec) -> None:
     for i, name in enumerate(spec.metrics):
         if name not in metrics:
             raise unknown(f"metric of track '{spec.track}'", name, metrics, document.where(("metrics", i)))
+    _check_vocabulary(library, document, spec, metrics)
     for name in spec.bars:
         if name not in spec.metrics:
             raise unknown("metric of this task", name, spec.metrics, document.where(("bars", name)))
@@ -203,6 +205,19 @@ def check_names(library: Library, document: Document, spec: TaskSpec) -> None:
     path = spec.reasoning.vocabulary.path if spec.reasoning else None
     if path is not None and not Path(path).is_file():
         raise UserError(f"{document.where(('reasoning', 'vocabulary'))}: vocabulary file '{path}' does not exist.")
+
+
+def _check_vocabulary(library: Library, document: Document, spec: TaskSpec, known: Collection[str]) -> None:
+    """Refuse numbers over all tokens where a task tells only some apart, and the other way round."""
+    if spec.corpus and spec.corpus not in library.names("tasks"):
+        return
+    projected = (library.task(spec.corpus) if spec.corpus else spec).vocab is not None
+    for i, name in enumerate(spec.metrics):
+        other = name + SUBVOCAB if projected else name.removesuffix(SUBVOCAB)
+        if other != name and other in known:
+            has = "has a 'vocab'" if projected else "has no 'vocab'"
+            where = document.where(("metrics", i))
+            raise UserError(f"{where}: metric '{name}': the task {has}, so its metric is '{other}'.")
 
 
 def _check_corpus(library: Library, name: str, where: str) -> None:

@@ -69,6 +69,12 @@ class Budget(Strict):
         return self
 
 
+class Vocab(Strict):
+    """Which next tokens a task tells apart: some, and all others as one. It holds for every method and the model."""
+
+    top: Count = Field(description="the most frequent next tokens of the train split; ties go to the lowest id")
+
+
 class Bar(Strict):
     """A level to be met, shown as met or missed."""
 
@@ -131,6 +137,9 @@ class TaskSpec(Strict):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(each_once)] = (0, 1, 2)
     reasoning: Reasoning | None = Field(default=None, description="vocabulary and nulls of the track of this name")
     answers: Answers | None = Field(default=None, description="what follows the text and is right or wrong")
+    vocab: Vocab | None = Field(
+        default=None, description="next tokens that are told apart; every token where it is absent"
+    )
 
     @property
     def step(self) -> str | None:

@@ -102,11 +102,16 @@ class Track(ABC):
     def width(self) -> int:
         """``D``: dimensions of the activations."""
 
+    @property
+    def vocabulary(self) -> int:
+        """``V``: next tokens the task tells apart; 0 where a track predicts none."""
+        return 0
+
     @final
     def setting(self, seed: int, uses: Mapping[str, Method]) -> Setting:
-        """Return what the task fixes for a method: width, latents and L0 target."""
+        """Return what the task fixes for a method: width, latents, L0 target and vocabulary."""
         budget = self.task.budget
-        return Setting(self.width, budget.latents or 0, budget.l0 or 0, seed, uses)
+        return Setting(self.width, budget.latents or 0, budget.l0 or 0, seed, uses, self.vocabulary)
 
     @abstractmethod
     def units(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from harness.api import Dictionary, ErrorProbe, Method
+from harness.api import Dictionary, ErrorProbe, Method, NextToken
 from harness.errors import CellError
 from harness.tracks.sums import Contribution
 
@@ -23,6 +23,13 @@ def error_probe(method: Method, track: str) -> ErrorProbe:
     """Return the method as what it has to be; raises ``CellError`` where it is something else."""
     if not isinstance(method, ErrorProbe):
         raise CellError(f"track '{track}' measures error probes, got a {method.kind}")
+    return method
+
+
+def next_token(method: Method, track: str) -> NextToken:
+    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
+    if not isinstance(method, NextToken):
+        raise CellError(f"track '{track}' measures decoders of next tokens, got a {method.kind}")
     return method
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from functools import cached_property
 
 import torch
@@ -49,29 +50,34 @@ class Site:
         plan = TokenBudget(tiers, spec.budget.context, spec.budget.packing, spec.mask.first == "keep")
         return tokenize(self.model, corpus.splits[split], plan, self.resources.batch_tokens)
 
-    def _activations(self, split: str, tokens: int | None) -> Activations:
-        sequences = self._sequences(self.group.fit_corpus, split, (None, tokens, None))
+    def fit_sequences(self, split: str) -> Sequences:
+        """The sequences of the train or validation split, whose kept tokens are the rows of its activations."""
+        budget = self.task.fit.spec.budget
+        tokens = {"train": budget.train_tokens, "val": budget.val_tokens}[split]
+        return self._sequences(self.group.fit_corpus, split, (None, tokens, None))
+
+    def activations(self, split: str, blocks: Collection[int]) -> dict[int, Activations]:
+        """Return activations of the train or validation split at several blocks, outliers included, from one pass."""
+        sequences = self.fit_sequences(split)
         key = activation_key(self.task.fit, self.group.origin, split)
-        folder = self.resources.cache / "activations" / key / f"block-{self.task.layer}"
+        folders = {block: self.resources.cache / "activations" / key / f"block-{block}" for block in blocks}
         label = f"reading {split} activations"
-        return fill(self.model, sequences.batches, {self.task.layer: folder}, self.resources.progress, label)[
-            self.task.layer
-        ]
+        return fill(self.model, sequences.batches, folders, self.resources.progress, label)
 
     @cached_property
     def train_all(self) -> Activations:
         """Activations of the train split, outliers included."""
-        return self._activations("train", self.task.fit.spec.budget.train_tokens)
+        return self.activations("train", [self.task.layer])[self.task.layer]
 
     @cached_property
     def val(self) -> Sequences:
         """The validation sequences, whose kept tokens are the rows of ``val_all``."""
-        return self._sequences(self.group.fit_corpus, "val", (None, self.task.fit.spec.budget.val_tokens, None))
+        return self.fit_sequences("val")
 
     @cached_property
     def val_all(self) -> Activations:
         """Activations of the validation split, outliers included."""
-        return self._activations("val", self.task.fit.spec.budget.val_tokens)
+        return self.activations("val", [self.task.layer])[self.task.layer]
 
     def train(self) -> Train:
         """Return the train and validation activations under the task's mask."""
@@ -181,6 +187,11 @@ class Subset(Activations):
         if index_N.numel() == 0:
             raise UserError("the mask leaves no token")
         self._base, self._index_N = base, index_N
+
+    @property
+    def index_N(self) -> Tensor:
+        """int64 ``[N]``: the rows of the other activations."""
+        return self._index_N
 
     @property
     def doc_N(self) -> Tensor:
