@@ -418,12 +418,10 @@ class Arm:
     Attributes:
         name: one of ``ARMS``.
         beta: weight of ``ln π(a) − ln π₀(a)``, which keeps the policy near the decoder it starts from.
-        seed: of the states' order and of every sample.
     """
 
     name: str
     beta: float
-    seed: int
 
     @property
     def sampled(self) -> bool:
@@ -452,7 +450,7 @@ class Rewarded(NextToken):
     """A decoder that is trained by a reward, from a decoder that was not. Its YAML says ``reward: true``.
 
     Whether the reward did anything is asked by training it again with something else in the reward's place: ``taught``
-    must give every arm the same start, states, order, steps and optimiser.
+    must give every arm of a seed the same start, states, order, steps and optimiser.
     """
 
     @abstractmethod

@@ -60,9 +60,9 @@ def track_page(library: Library, name: str) -> str:
 
 def fits(spec: MethodSpec, card: TrackCard) -> bool:
     """Whether a track can measure a method, or build a control from what it measures."""
-    runs_model = spec.model is None or card.sources != ("world",)
+    runs_model = spec.model is None or "hub" in card.sources or "prompts" in card.sources
     return (
-        spec.kind in card.kinds
+        card.takes(spec)
         and all(need in card.offers for need in spec.needs)
         and spec.keeps != card.reads
         and runs_model

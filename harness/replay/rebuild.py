@@ -148,7 +148,7 @@ def _write_task(record: Record, found: FoundMethod, library: Library, folder: Pa
         raise UserError(f"its task is called '{name}', which is no name of a task")
     if not all(isinstance(spec.get(key), dict) for key in ("data", "budget")):
         raise UserError("its task holds no 'data' or no 'budget'")
-    drawn = spec["data"].get("source") == "world"
+    drawn = spec["data"].get("source") in ("world", "bandit")
     spec = {key: value for key, value in spec.items() if key != "limit" and not (drawn and key == "mask")}
     card = library.track(str(spec.get("track")))
     # Of a task with a corpus the record holds the budget of both; each key is asked for where it belongs.

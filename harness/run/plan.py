@@ -217,11 +217,11 @@ def _reinitialised(
 
 def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> None:
     card, spec = library.track(task.spec.track), found.spec
-    if spec.kind not in card.kinds:
-        fits = [n for n in library.names("methods") if library.method(n).spec.kind in card.kinds]
+    if not card.takes(spec):
+        fits = [n for n in library.names("methods") if card.takes(library.method(n).spec)]
         raise UserError(
-            f"method '{spec.method}' is a {spec.kind}; task '{task.spec.task}' (track '{card.track}') takes "
-            f"{', '.join(card.kinds)}. Methods that fit: {', '.join(fits)}."
+            f"method '{spec.method}' is {spec.what}; task '{task.spec.task}' (track '{card.track}') takes "
+            f"{card.taken}. Methods that fit: {', '.join(fits)}."
         )
     where = f"uses of method '{spec.method}'"
     used = [library.method(name, where).spec for name in spec.uses.values() if name != "any"]

@@ -67,7 +67,7 @@ class Course:
         states: the number of states.
         state: rows of states, int64 ``[B]`` → what the decoder reads, ``[B, S]``.
         goal: rows of states → what their reward looks at.
-        width: ``S``.
+        width: how many of the first columns of a state the value head reads.
         device: where all of it is.
     """
 
@@ -95,11 +95,21 @@ class Trace:
     reward: float
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What every arm has in common besides its start and its states."""
+
+    ppo: Ppo
+    schedule: Schedule
+
+
 class Reinforcement:
     """One arm: ``decoder`` (states → logits) is trained in place."""
 
-    def __init__(self, decoder: nn.Module, course: Course, ppo: Ppo, schedule: Schedule, arm: Arm) -> None:
-        self.decoder, self.course, self.ppo, self.schedule, self.arm = decoder, course, ppo, schedule, arm
+    def __init__(self, decoder: nn.Module, course: Course, plan: Plan, arm: Arm, seed: int) -> None:
+        self.decoder, self.course, self.arm, self.seed = decoder, course, arm, seed
+        self.ppo, self.schedule = plan.ppo, plan.schedule
+        ppo = plan.ppo
         self.start = copy.deepcopy(decoder).requires_grad_(False)
         self.head = Head(course.width).to(course.device)
         self.adam = torch.optim.Adam(decoder.parameters(), lr=ppo.lr, fused=True)
@@ -111,7 +121,7 @@ class Reinforcement:
         self._rewards: list[float] = []
 
     def _generator(self, name: str) -> torch.Generator:
-        return torch.Generator(self.course.device).manual_seed(stream(self.arm.seed, name))
+        return torch.Generator(self.course.device).manual_seed(stream(self.seed, name))
 
     def run(self, progress: Progress) -> Trace:
         """Take every step; raises ``CellError`` where the weights stop being numbers."""
@@ -127,7 +137,7 @@ class Reinforcement:
 
     def _rows(self) -> list[Tensor]:
         """Return the states of every roll-out: the same for every arm of a seed, all states before any again."""
-        generator = torch.Generator().manual_seed(stream(self.arm.seed, "states"))
+        generator = torch.Generator().manual_seed(stream(self.seed, "states"))
         wanted, size = self.ppo.updates * self.ppo.batch, self.course.states
         order = [torch.randperm(size, generator=generator) for _ in range(-(-wanted // size))]
         return [rows.to(self.course.device) for rows in torch.cat(order)[:wanted].split(self.ppo.batch)]
@@ -228,7 +238,7 @@ class Head(nn.Module):
 
     def forward(self, state_NS: Tensor) -> Tensor:
         """Return the value of each state, ``[N]``."""
-        value_N: Tensor = self.linear(state_NS).squeeze(1) + self.offset
+        value_N: Tensor = self.linear(state_NS[:, : self.linear.in_features]).squeeze(1) + self.offset
         return value_N
 
 
