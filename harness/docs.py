@@ -174,7 +174,7 @@ def _bar(bar: Bar) -> str:
         f"at least {bar.min:g}" if bar.min is not None else "",
         f"at most {bar.max:g}" if bar.max is not None else "",
     )
-    return " and ".join(end for end in ends if end)
+    return " and ".join(end for end in ends if end) + (" by its whole interval" if bar.by else "")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.specs.record import Record
 from harness.specs.strict import Role
+from harness.stats.bars import Level
 
 ROLES: tuple[Role, ...] = ("ceiling", "floor", "derived")
 
@@ -40,10 +41,10 @@ def controls(record: Record) -> dict[Role, tuple[str, ...]]:
     return {role: _words(given.get(role)) for role in ROLES}
 
 
-def bar(record: Record, metric: str) -> tuple[float | None, float | None]:
-    """Return the lowest and highest value that meets the task's bar for a metric."""
+def bar(record: Record, metric: str) -> Level:
+    """Return the level that meets the task's bar for a metric."""
     given = _mapping(_mapping(record.task.spec.get("bars")).get(metric))
-    return _number(given.get("min")), _number(given.get("max"))
+    return Level(_number(given.get("min")), _number(given.get("max")), given.get("by") == "interval")
 
 
 def budget(record: Record) -> dict[str, Any]:

@@ -151,8 +151,8 @@ class CellView:
         score = self.row.scores[column.name]
         margin = score.margin
         said = [column.diagnostic and f"diagnostic only: {column.diagnostic}", score.reason]
-        if score.bar is not None:
-            said.append(f"bar {formats.bar(column)} {'met' if score.bar else 'missed'}")
+        if met := formats.met(column, score):
+            said.append(f"bar {formats.bar(column)} {met}")
         if margin and margin.reason:
             said.append(f"margin: {margin.reason}")
         return "; ".join(text for text in said if text)

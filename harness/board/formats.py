@@ -85,11 +85,20 @@ def rank(score: Score) -> str:
 
 def bar(column: Column) -> str:
     """Write the bar of a column, or nothing where there is none."""
-    if column.low is not None and column.high is not None:
-        return f"{column.low:g} to {column.high:g}"
-    if column.high is not None:
-        return f"≤ {column.high:g}"
-    return f"≥ {column.low:g}" if column.low is not None else ""
+    low, high = column.low, column.high
+    whole = " (whole interval)" if column.whole else ""
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}{whole}"
+    if high is not None:
+        return f"≤ {high:g}{whole}"
+    return f"≥ {low:g}{whole}" if low is not None else ""
+
+
+def met(column: Column, score: Score) -> str:
+    """Say whether a score meets its column's bar, or nothing where there is no bar or no value."""
+    if score.bar is None:
+        return "not decided" if column.level.given and score.value is not None else ""
+    return "met" if score.bar else "missed"
 
 
 def better(column: Column) -> str:

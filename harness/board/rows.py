@@ -12,6 +12,7 @@ from harness.exchange.imported import Imported
 from harness.metrics.verdicts import Verdict as Concluded
 from harness.specs.record import Record
 from harness.specs.strict import Role
+from harness.stats.bars import Level
 from harness.store.records import load_record
 
 Status = Literal["ok", "failed", "missing"]
@@ -93,7 +94,7 @@ class Score:
         margin: None for controls and for metrics that take no margin (targets, counts of the code).
         rank: None where the row or the metric is not ranked; methods that cannot be told apart share one.
         tied: whether another row has the same rank.
-        bar: whether the task's bar is met; None where there is no bar or no value.
+        bar: whether the task's bar is met; None where there is no bar or no value, or its interval leaves it open.
     """
 
     value: float | None
@@ -116,6 +117,7 @@ class Column:
 
     Attributes:
         low: least value that meets the task's bar, if it has one; ``high`` the largest.
+        whole: whether the bar is for the whole interval.
         diagnostic: why the metric is shown and neither ranked nor given a margin; None where it is trusted.
     """
 
@@ -129,7 +131,13 @@ class Column:
     interval: str
     low: float | None = None
     high: float | None = None
+    whole: bool = False
     diagnostic: str | None = None
+
+    @property
+    def level(self) -> Level:
+        """What meets the task's bar."""
+        return Level(self.low, self.high, self.whole)
 
 
 def main_column(columns: Sequence[Column]) -> Column | None:

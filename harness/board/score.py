@@ -27,14 +27,8 @@ def score(metric: Metric, column: Column, entry: Entry) -> Score:
         clusters=found.clusters,
         seed_sd=found.seed_sd,
         by_seed={seed: metric.point(parts)[0] for seed, parts in measured.items()},
-        bar=_met(found.value, column),
+        bar=column.level.met(found.value, found.lo, found.hi),
     )
-
-
-def _met(value: float | None, column: Column) -> bool | None:
-    if value is None or (column.low is None and column.high is None):
-        return None
-    return (column.low is None or value >= column.low) and (column.high is None or value <= column.high)
 
 
 def margin_over(metric: Metric, entry: Entry, controls: Sequence[Entry]) -> Margin:

@@ -119,7 +119,7 @@ def _columns(cells: Sequence[Cell], head: Record, metrics: Metrics, cards: Cards
 
 
 def _column(metric: Metric, head: Record, cards: Cards) -> Column:
-    low, high = asked.bar(head, metric.name)
+    bar = asked.bar(head, metric.name)
     return Column(
         name=metric.name,
         unit=metric.unit,
@@ -130,8 +130,9 @@ def _column(metric: Metric, head: Record, cards: Cards) -> Column:
         # Docstrings mark names as code, which a page shows as it is.
         summary=metric.summary.replace("``", ""),
         interval=metric.interval,
-        low=low,
-        high=high,
+        low=bar.low,
+        high=bar.high,
+        whole=bar.whole,
         diagnostic=printable(diagnostic(cards, metric, head.task.name, head.task.table)),
     )
 

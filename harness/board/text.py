@@ -58,7 +58,7 @@ def _markdown_table(table: Table) -> list[str]:
     lines += ["", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     places = [formats.column_decimals(table, column) for column in table.columns]
     for row in table.rows:
-        texts = [_markdown_score(row.scores[c.name], p) for c, p in zip(table.columns, places, strict=True)]
+        texts = [_markdown_score(row.scores[c.name], c, p) for c, p in zip(table.columns, places, strict=True)]
         cells = [escape_markdown(row.label), formats.role(row), *texts, formats.seeds(row)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", *_remarks(table), *_quoted(table)]
@@ -76,14 +76,14 @@ def _quoted(table: Table) -> list[str]:
     return [*lines, ""]
 
 
-def _markdown_score(score: Score, places: int) -> str:
+def _markdown_score(score: Score, column: Column, places: int) -> str:
     if score.value is None:
         return formats.DASH
     parts = [formats.fixed(score.value, places), formats.interval(score.lo, score.hi, places)]
     if score.rank is not None:
         parts.append(f"rank {formats.rank(score)}")
-    if score.bar is not None:
-        parts.append("bar met" if score.bar else "bar missed")
+    if met := formats.met(column, score):
+        parts.append(f"bar {met}")
     if score.margin and score.margin.value is not None:
         margin = f"{formats.signed(score.margin.value, places)} over {escape_markdown(score.margin.control or '')}"
         parts.append(f"{margin} ({formats.VERDICTS[score.margin.verdict or 'no interval']})")

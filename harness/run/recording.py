@@ -15,6 +15,7 @@ from harness.run.meter import Meter
 from harness.run.plan import Cell, PlannedGroup
 from harness.specs.record import MarginPart, MethodPart, MetricPart, Provenance, Record, StagePart, TaskPart
 from harness.specs.task import Bar
+from harness.stats.bars import Level
 from harness.stats.margins import margin
 from harness.stats.summary import summarise
 from harness.store.records import StoredRecord, save_record
@@ -85,7 +86,7 @@ class Recorder:
             fit=self._fit(fitted),
             metrics=metrics,
             margins={n: self._margin(m, parts, controls) for n, m in self.metrics.items()} if contestant else {},
-            bars={name: met(bar, metrics[name].value) for name, bar in self.group.task.spec.bars.items()},
+            bars={name: met(bar, metrics[name]) for name, bar in self.group.task.spec.bars.items()},
             details=measured.details if measured else {},
             warnings=(*self.track.warnings(parts, contestant), *self._checkpoint_notes(cell)) if measured else (),
             stages=self._stages(fitted),
@@ -200,8 +201,6 @@ def margin_part(metric: Metric, parts: Parts, controls: Mapping[str, list[Parts]
     return MarginPart(control=found.control, value=own.value, lo=own.lo, hi=own.hi, reason=own.reason)
 
 
-def met(bar: Bar, value: float | None) -> bool | None:
-    """Return whether a value lies within a bar; None where there is no value."""
-    if value is None:
-        return None
-    return (bar.min is None or value >= bar.min) and (bar.max is None or value <= bar.max)
+def met(bar: Bar, found: MetricPart) -> bool | None:
+    """Return whether a metric meets a bar; None where it has no value, or its interval leaves it open."""
+    return Level(bar.min, bar.max, bar.by == "interval").met(found.value, found.lo, found.hi)

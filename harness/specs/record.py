@@ -142,7 +142,7 @@ class Record(_Plain):
         details: numbers about the measurement that are not metrics (quantiles of L0, tokens counted, …).
         model: None where no language model runs.
         margins: by metric; empty for controls.
-        bars: by metric, True when met, None when the metric has no value.
+        bars: by metric, True when met, None when the metric has no value or its interval leaves it open.
         parts: file beside this one, and its SHA-256.
         latents: file beside this one with columns of one row per latent, and its SHA-256; where the track makes one.
     """

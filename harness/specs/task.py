@@ -83,6 +83,9 @@ class Bar(Strict):
 
     min: Level | None = None
     max: Level | None = None
+    by: Literal["interval"] | None = Field(
+        default=None, description="interval: met where all of the interval is inside, missed where none of it is"
+    )
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Bar:
