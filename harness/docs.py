@@ -62,10 +62,7 @@ def fits(spec: MethodSpec, card: TrackCard) -> bool:
     """Whether a track can measure a method, or build a control from what it measures."""
     runs_model = spec.model is None or "hub" in card.sources or "prompts" in card.sources
     return (
-        card.takes(spec)
-        and all(need in card.offers for need in spec.needs)
-        and spec.keeps != card.reads
-        and runs_model
+        card.takes(spec) and all(need in card.offers for need in spec.needs) and spec.keeps != card.reads and runs_model
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.api import Read, Setting, Targets, Train, Unembedding
+from harness.api import Read, Setting, Train, Unembedding
 from harness.errors import UserError
-from harness.training.reinforce import Course, Plan, Ppo
+from harness.training.reinforce import Plan, Ppo
 from harness.training.rewarded import RewardedDecoder
-from harness.training.rewards import Goal, Schedule
+from harness.training.rewards import Schedule
 
 # Numbers of the lens's own predictions that are kept: beyond it a task should tell fewer tokens apart.
 LARGEST = 2**28
@@ -49,21 +50,15 @@ class LensRl(RewardedDecoder):
         """Return the lens, uncorrected."""
         return Corrected(self.setting.width, self.setting.vocabulary).to(train.device)
 
-    def course(self, train: Train) -> Course:
-        """Return every token of the train split."""
-        targets: Targets = train.extra["targets"]
+    def states(self, train: Train) -> Callable[[Tensor], Tensor]:
+        """Return activations beside what the lens says of them."""
         end: Unembedding = train.extra["unembedding"]
-        rows_N = torch.arange(len(train.x)) if int(targets.gold_N.min()) >= 0 else torch.nonzero(targets.gold_N >= 0)[:, 0]
+        return lambda index_N: seen(train.x.take(index_N).to(train.device), end)
 
-        def state(rows: Tensor) -> Tensor:
-            x_ND = train.x.take(rows_N[rows.cpu()]).to(train.device)
-            return seen(x_ND, end)
-
-        def goal(rows: Tensor) -> Goal:
-            own = rows_N[rows.cpu()]
-            return Goal(targets.logp(own), targets.gold_N[own].to(train.device))
-
-        return Course(len(rows_N), state, goal, train.x.width, train.device)
+    @property
+    def valued(self) -> int:
+        """The activations."""
+        return self.setting.width
 
     def logp(self, read: Read) -> Tensor:
         """Return log-probabilities of the next token."""

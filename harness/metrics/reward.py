@@ -46,7 +46,8 @@ def _add(name: str, summary: str, formula: str, value: Callable[[Parts, Array], 
     change = name.startswith("d_")
     metric(
         unit="nats/token" if change else "1",
-        direction="down" if change else "target",
+        # What a control comes to is to be seen beside the reward; no method is better for it.
+        direction="down" if name.startswith("d_true") else "target",
         formula=f"{name} = {formula}",
         needs=needs,
         tracks=REWARD,
@@ -70,7 +71,13 @@ def _add_changes(regime: str, vocabulary: str) -> None:
         after, before = f"kl_true{end}", f"kl_{other}{end}"
         summary = f"How much nearer the reward brings the decoder than {_ARMS[other]}{where}."
         formula = f"KL(p‖π) after arm true − KL(p‖π) after arm {other}"
-        _add(f"d_true_minus_{other}{end}", summary, formula, partial(_change, after=after, before=before), (after, before))
+        _add(
+            f"d_true_minus_{other}{end}",
+            summary,
+            formula,
+            partial(_change, after=after, before=before),
+            (after, before),
+        )
     after, before = f"klr_true{end}", f"klr_start{vocabulary}"
     summary = f"Change by the reward of the divergence the other way, which rewards on samples push{where}."
     formula = "KL(π‖p) after arm true − KL(π‖p) of the start"
@@ -104,7 +111,9 @@ def concluded(numbers: Mapping[str, Bounds], regime: str, vocabulary: str) -> tu
     end = regime + vocabulary
     true, drawn, apart = (numbers[f"d_{name}{end}"] for name in ("true", "random", "true_minus_random"))
     margin = numbers["reward_margin"].value
-    said = f"the reward changes the divergence by {true}, random rewards by {drawn}, the difference is {apart} nats/token"
+    said = (
+        f"the reward changes the divergence by {true}, random rewards by {drawn}, the difference is {apart} nats/token"
+    )
     if numbers[f"reward_spread{regime}"].value == 0:
         return "NO_SIGNAL", f"the reward is the same whatever is sampled; {said}"
     for what, name in (("weights", "moved"), ("policy gradient", "gradient")):
@@ -140,7 +149,13 @@ def _add_rule(regime: str, vocabulary: str) -> None:
         "reward_margin",
     )
     name = "reward, kept near the start" if regime else "reward"
-    add_rule(Rule(name + (" (task's vocabulary)" if vocabulary else ""), needs, partial(concluded, regime=regime, vocabulary=vocabulary)))
+    add_rule(
+        Rule(
+            name + (" (task's vocabulary)" if vocabulary else ""),
+            needs,
+            partial(concluded, regime=regime, vocabulary=vocabulary),
+        )
+    )
 
 
 _add_margin()

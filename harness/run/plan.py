@@ -314,8 +314,9 @@ class _CellBuilder:
     def _used(self, name: str, seed: int, user: Entry) -> Cell:
         """Return the cell of a method that another is built on; it is fitted, not measured."""
         found = self.library.method(name, f"uses of method '{user.found.spec.method}'")
-        if found.spec.uses:
+        if any(other == "any" or self.library.method(other).spec.uses for other in found.spec.uses.values()):
             raise UserError(
-                f"method '{user.found.spec.method}' uses '{name}', which uses others itself; one level is allowed"
+                f"method '{user.found.spec.method}' uses '{name}', which uses others that use others; two levels are "
+                "allowed"
             )
         return self._cell(Entry(found, found.spec.params, None), seed)

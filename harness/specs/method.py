@@ -35,7 +35,9 @@ class MethodSpec(Strict):
     seeded: bool = Field(default=True, description="false: the seed changes nothing, so one seed is run")
     causal: bool = Field(default=True, description="false: a token's code may depend on later tokens")
     shared: bool = Field(default=False, description="true: a part of the code is one for the whole document")
-    reward: bool = Field(default=False, description="true: trained by a reward, so that the reward's control can be run")
+    reward: bool = Field(
+        default=False, description="true: trained by a reward, so that the reward's control can be run"
+    )
     only: Literal["any", "shared"] = Field(
         default="any", description="of a control built from any method: only from those with a shared code"
     )

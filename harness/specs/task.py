@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.specs.answers import Answers
 from harness.specs.data import Data, TextData
 from harness.specs.reasoning import Reasoning
-from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
 from harness.specs.rewards import RewardControl
+from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
 from harness.specs.worlds import Drawn
 
 

@@ -1,4 +1,4 @@
-"""Where the control of a reward is run: on a language model's next tokens, or on a bandit whose best policy is known."""
+"""Where the control of a reward is run: on a language model's next tokens, or where the best policy is known."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ optimiser; it differs in what a sampled token is given, or, in two arms, in not 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -65,7 +64,7 @@ class Course:
 
     Attributes:
         states: the number of states.
-        state: rows of states, int64 ``[B]`` → what the decoder reads, ``[B, S]``.
+        state: rows of states, int64 ``[B]`` on the CPU → what the decoder reads, ``[B, S]``.
         goal: rows of states → what their reward looks at.
         width: how many of the first columns of a state the value head reads.
         device: where all of it is.
@@ -104,18 +103,20 @@ class Plan:
 
 
 class Reinforcement:
-    """One arm: ``decoder`` (states → logits) is trained in place."""
+    """One arm of one seed: ``decoder`` (states → logits) is trained in place; ``start`` stays what it was."""
 
-    def __init__(self, decoder: nn.Module, course: Course, plan: Plan, arm: Arm, seed: int) -> None:
-        self.decoder, self.course, self.arm, self.seed = decoder, course, arm, seed
+    def __init__(
+        self, decoder: nn.Module, start: nn.Module, course: Course, plan: Plan, which: tuple[Arm, int]
+    ) -> None:
+        self.decoder, self.start, self.course = decoder, start, course
         self.ppo, self.schedule = plan.ppo, plan.schedule
+        self.arm, self.seed = which
         ppo = plan.ppo
-        self.start = copy.deepcopy(decoder).requires_grad_(False)
         self.head = Head(course.width).to(course.device)
         self.adam = torch.optim.Adam(decoder.parameters(), lr=ppo.lr, fused=True)
         self.head_adam = torch.optim.Adam(self.head.parameters(), lr=ppo.value_lr, fused=True)
         self.actions = self._generator("actions")
-        self.substitute = Substitute(arm, self._generator("substitute"))
+        self.substitute = Substitute(self.arm, self._generator("substitute"))
         self._gradients: list[float] = []
         self._spreads: list[float] = []
         self._rewards: list[float] = []
@@ -140,7 +141,7 @@ class Reinforcement:
         generator = torch.Generator().manual_seed(stream(self.seed, "states"))
         wanted, size = self.ppo.updates * self.ppo.batch, self.course.states
         order = [torch.randperm(size, generator=generator) for _ in range(-(-wanted // size))]
-        return [rows.to(self.course.device) for rows in torch.cat(order)[:wanted].split(self.ppo.batch)]
+        return list(torch.split(torch.cat(order)[:wanted], self.ppo.batch))
 
     def _log_probs(self, state_BS: Tensor) -> Tensor:
         logp_BA: Tensor = self.decoder(state_BS).log_softmax(1)
