@@ -6,6 +6,7 @@ optimiser; it differs in what a sampled token is given, or, in two arms, in not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -170,9 +171,7 @@ class Reinforcement:
             gain = surrogate(picked(logp_NA, action_N), old_N, advantage_N, self.ppo.clip)
             if look and epoch == 0:
                 self._look(gain)
-            self._step(-gain - self.ppo.entropy * entropy(logp_NA))
-            if self.ppo.baseline == "value":
-                self._step_head(state_NS, reward_N)
+            self._step(-gain - self.ppo.entropy * entropy(logp_NA), self._error(state_NS, reward_N))
 
     def _advantage(self, state_NS: Tensor, reward_N: Tensor) -> Tensor:
         if self.ppo.baseline == "leave_one_out":
@@ -200,19 +199,24 @@ class Reinforcement:
         found = torch.autograd.grad(gain, weights, retain_graph=True, allow_unused=True)
         self._gradients.append(_norm([g for g in found if g is not None]))
 
-    def _step(self, loss: Tensor) -> float:
+    def _error(self, state_NS: Tensor, reward_N: Tensor) -> Tensor | None:
+        """Return what the value head has to lower, where there is one."""
+        if self.ppo.baseline != "value":
+            return None
+        return 0.5 * (self.head(state_NS) - reward_N).square().mean()
+
+    def _step(self, loss: Tensor, error: Tensor | None = None) -> float:
+        """Step the decoder, and the value head by its own optimiser: they share no weight, so one pass serves both."""
         self.adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.head_adam.zero_grad(set_to_none=True)
+        (loss if error is None else loss + error).backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(self.decoder.parameters(), self.ppo.grad_clip))
-        if norm != norm:
+        if not math.isfinite(norm):
             raise CellError(f"arm {self.arm.name}: the gradient is not a number; a lower lr may help")
         self.adam.step()
+        if error is not None:
+            self.head_adam.step()
         return norm
-
-    def _step_head(self, state_NS: Tensor, reward_N: Tensor) -> None:
-        self.head_adam.zero_grad(set_to_none=True)
-        (0.5 * (self.head(state_NS) - reward_N).square().mean()).backward()
-        self.head_adam.step()
 
     @torch.no_grad()
     def _moved(self) -> float:
