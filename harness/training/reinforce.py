@@ -160,7 +160,7 @@ class Reinforcement:
         with torch.no_grad():
             action_N, old_N = draw(self._log_probs(state_NS), self.actions)
             given_N = self.substitute(goal.of(action_N, old_N, self.schedule.at(share)))
-            self._spreads.append(float(given_N.std()))
+            self._spreads.append(_spread(given_N))
             self._rewards.append(float(given_N.mean()))
             reward_N = given_N
             if self.arm.beta:
@@ -245,6 +245,11 @@ class Head(nn.Module):
         """Return the value of each state, ``[N]``."""
         value_N: Tensor = self.linear(state_NS[:, : self.linear.in_features]).squeeze(1) + self.offset
         return value_N
+
+
+def _spread(given_N: Tensor) -> float:
+    """Return the standard deviation; exactly 0 where all are equal, which rounding of their mean would hide."""
+    return 0.0 if bool((given_N == given_N[0]).all()) else float(given_N.std())
 
 
 def _norm(values: list[Tensor]) -> float:
