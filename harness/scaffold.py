@@ -21,6 +21,8 @@ _TEMPLATES = PACKAGE / "scaffolds"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 LONGEST = 60
 ROLES = ("ceiling", "floor", "derived")
+# Sources whose rows are not in the package.
+OUTSIDE = ("hub", "folder")
 
 
 def new_method(name: str, kind: str, folder: Path) -> list[Path]:
@@ -119,19 +121,24 @@ def next_steps(what: str, name: str, folder: Path) -> list[str]:
     own = any((folder / kind).resolve() == content_folder(kind).resolve() for kind in ("methods", "tasks"))
     include = "" if own else f" --include-path {shlex.quote(str(folder))}"
     library = Library(() if own else (folder,))
-    method, task = (name, _drawn_task(library)) if what == "method" else (_contestant(library), name)
-    small = " --model tiny-random --limit 60" if library.task(task).model else ""
-    return [f"harness validate {name}{include}", f"harness eval --method {method} --task {task}{small}{include}"]
+    method, task = (name, _first_task(library, name)) if what == "method" else (_contestant(library, name), name)
+    small = " --model tiny-random --limit 60" if what == "task" and library.task(name).model else ""
+    evaluate = f"harness eval --method {method} --task {task}{small}{include}"
+    return [f"harness validate {name}{include}", evaluate]
 
 
-def _drawn_task(library: Library) -> str:
-    """Return a task that runs no language model, and so is over in seconds."""
-    return next(name for name in library.names("tasks") if library.task(name).model is None)
+def _first_task(library: Library, method: str) -> str:
+    """Return a task that measures a method: where there is one, a task that is over in seconds."""
+    kind = library.method(method).spec.kind
+    tasks = [name for name in library.names("tasks") if kind in library.track(library.task(name).track).kinds]
+    tasks.sort(key=lambda name: (library.task(name).model is not None, library.task(name).data.source in OUTSIDE))
+    return tasks[0]
 
 
-def _contestant(library: Library) -> str:
-    """Return a method that no task names as a control."""
-    tasks = [library.task(name).controls for name in library.names("tasks")]
-    controls = {name for task in tasks for role in ROLES for name in getattr(task, role)}
+def _contestant(library: Library, task: str) -> str:
+    """Return a method that a task measures, and that no task names as a control."""
+    tasks = [library.task(name) for name in library.names("tasks")]
+    controls = {name for one in tasks for role in ROLES for name in getattr(one.controls, role)}
+    kinds = library.track(library.task(task).track).kinds
     methods = [library.method(name).spec for name in library.names("methods") if name not in controls]
-    return next(spec.method for spec in methods if not spec.uses and not spec.needs)
+    return next(spec.method for spec in methods if spec.kind in kinds and not spec.uses and not spec.needs)

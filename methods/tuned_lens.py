@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ class TunedLens(Distilled):
     scale: Tensor
 
     def __init__(self, params: Params, setting: Setting) -> None:
-        super().__init__(setting, params.optim, "soft")
+        # Nothing is drawn but the order of the batches, and that is the same in every fit.
+        super().__init__(replace(setting, seed=0), params.optim, "soft")
         self.A = nn.Parameter(torch.zeros(setting.width, setting.width))
         self.b = nn.Parameter(torch.zeros(setting.width))
         self.register_buffer("scale", torch.ones(()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,10 @@ from typing import Any
 import pytest
 from spec_files import METHOD, PROMPTS, TASK, edit, library_of, write_content, write_rows
 
+from harness.content import PACKAGE
 from harness.run.plan import Cell, PlannedGroup, Request, make_plan
-from harness.specs.identity import Origin, activation_key, code_hash, digest, fit_key, method_identity
+from harness.specs.code import code_hash, with_imports
+from harness.specs.identity import Origin, activation_key, digest, fit_key, method_identity
 from harness.specs.library import Library
 from harness.specs.resolve import Overrides, resolve
 
@@ -152,3 +157,38 @@ def test_a_folder_of_code_is_hashed_by_content(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_text("1")
     code_hash.cache_clear()
     assert code_hash(tmp_path) != before
+
+
+def test_code_is_what_a_file_imports_and_what_that_imports(tmp_path: Path) -> None:
+    """Independent of it: Python's own finder, which runs nothing here but the one interpreter asked."""
+    path = PACKAGE / "tracks" / "reconstruction.py"
+    found = with_imports(path, "tracks")
+    names = "*(name for name in sys.modules if name.startswith('harness.tracks.'))"
+    script = f"import sys, harness.tracks.reconstruction; print({names})"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert {f"harness.tracks.{file.stem}" for file in found} == set(loaded)
+    assert found[0] == path
+    alone = tmp_path / "alone.py"
+    alone.write_text("import json\nfrom harness.errors import UserError\n")
+    assert with_imports(alone, "tracks", "training") == (alone,)
+
+
+def test_a_new_file_beside_what_is_imported_changes_no_identity(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "harness"
+    shutil.copytree(PACKAGE / "training", package / "training")
+    monkeypatch.setattr("harness.specs.code.PACKAGE", package)
+    own = tmp_path / "own.py"
+    own.write_text("from harness.training.loop import Optim\n")
+
+    def hashed() -> str:
+        code_hash.cache_clear()
+        return code_hash(*with_imports(own, "training"))
+
+    before = hashed()
+    (package / "training" / "new.py").write_text("X = 1\n")
+    assert hashed() == before
+    imported = package / "training" / "loop.py"
+    imported.write_text(imported.read_text() + "\nY = 1\n")
+    assert hashed() != before

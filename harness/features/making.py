@@ -14,7 +14,8 @@ from harness.errors import UserError
 from harness.features.sizes import Sizes
 from harness.run.evaluate import Options, Prepared, prepare
 from harness.run.plan import Cell, PlannedGroup
-from harness.specs.identity import code_hash, digest
+from harness.specs.code import code_hash
+from harness.specs.identity import digest
 from harness.store.files import output_folder
 from harness.store.records import check_results
 

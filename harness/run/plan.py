@@ -19,7 +19,8 @@ from harness.lm.catalog import resolve as find_model
 from harness.lm.facts import facts
 from harness.lm.fingerprints import fingerprint
 from harness.metrics.contract import all_metrics
-from harness.specs.identity import Origin, code_hash, digest, fit_key, method_identity
+from harness.specs.code import code_hash, with_imports
+from harness.specs.identity import Origin, digest, fit_key, method_identity
 from harness.specs.library import FoundMethod, Library, merge_params
 from harness.specs.resolve import Overrides, ResolvedTask, resolve
 from harness.specs.strict import Role
@@ -251,7 +252,7 @@ class _CellBuilder:
     def __init__(self, library: Library, task: ResolvedTask, origin: Origin, table: str) -> None:
         self.library, self.task, self.origin, self.table = library, task, origin, table
         metrics = all_metrics()
-        track = code_hash(*sorted((PACKAGE / "tracks").glob("*.py")))
+        track = code_hash(*with_imports(PACKAGE / "tracks" / f"{task.spec.track}.py", "tracks", "training", "stats"))
         self.measure = [[(name, metrics[name].version) for name in task.spec.metrics], track]
 
     def cells(self, entries: Sequence[Entry], request: Request) -> list[Cell]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from harness.content import PACKAGE
+from harness.specs.code import code_hash, with_imports
 from harness.specs.library import FoundMethod
 from harness.specs.resolve import ResolvedTask
 
@@ -20,27 +19,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
 
 
-@lru_cache(maxsize=256)
-def code_hash(*paths: Path) -> str:
-    """Return a hash of the bytes of Python files (every ``.py`` below, for a folder)."""
-    total = hashlib.sha256()
-    for path in paths:
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        for file in files:
-            total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return total.hexdigest()[:24]
-
-
 def method_identity(found: FoundMethod, params: dict[str, Any], uses: dict[str, str]) -> str:
-    """Return the hash of a method: its parameters, its file, what every fit shares, and the methods it is built on.
+    """Return the hash of a method: its parameters, its file with what it imports, and the methods it is built on.
 
     A checkpoint is its files and the code that reads them, under whatever name.
     """
     if found.checkpoint is not None:
         return digest({"files": found.checkpoint.sha256, "code": code_hash(PACKAGE / "api.py", found.folder)})
     spec = found.spec.model_dump(mode="json", exclude={"title", "source", "params", "keeps", "degrades"})
-    own = [found.code_path] if found.code_path is not None else []
-    code = code_hash(*own, PACKAGE / "api.py", PACKAGE / "training")
+    own = with_imports(found.code_path, "training") if found.code_path is not None else ()
+    code = code_hash(*own, PACKAGE / "api.py")
     return digest({"spec": spec, "params": params, "code": code, "uses": uses})
 
 

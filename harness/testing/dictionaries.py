@@ -1,18 +1,10 @@
-"""The contract test of a dictionary, for the methods here and for anybody's own.
-
-from harness.testing import check_dictionary
-check_dictionary(MyMethod, MyMethod.Params(...))
-"""
+"""The contract test of a dictionary."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 import random
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.api import Activations, ArrayActivations, Dictionary, Method, Setting, Train, Truth, silent
+from harness.testing.documented import check_documented, require
 
 Make = Callable[[Any, Setting], Dictionary]
 
@@ -59,7 +52,7 @@ def check_dictionary(
     _check_fit_is_private(make, params, setting, rows, extra, fitted)
     if seeded:
         other = _fitted(make, params, replace(setting, seed=setting.seed + 1), rows, extra)
-        _require(not _same(fitted.state(), other.state()), "another seed must give another fit (or say seeded: false)")
+        require(not _same(fitted.state(), other.state()), "another seed must give another fit (or say seeded: false)")
     x = planted(setting, rows // 4, seed=3)
     _check_shapes(fitted, x)
     _check_codes(fitted, x)
@@ -67,19 +60,6 @@ def check_dictionary(
     _check_state(fitted, make(params, setting), x)
     _check_summary(fitted)
     return fitted
-
-
-def check_documented(make: Make, params: Any) -> None:
-    """Check that the class, its ``Params`` and every parameter have a doc string; raises ``AssertionError``."""
-    _require(bool(inspect.getdoc(make)), "the class has a doc string")
-    _require(getattr(make, "Params", None) is type(params), "the class has an attribute Params, the type of params")
-    undocumented = [
-        name
-        for kind in _dataclasses(params)
-        for name in (f.name for f in fields(kind))
-        if name not in _documented(kind)
-    ]
-    _require(not undocumented, f"every parameter has a doc string under it; these lack one: {undocumented}")
 
 
 def planted(setting: Setting, rows: int, seed: int) -> ArrayActivations:
@@ -126,7 +106,7 @@ def _extra(needs: Sequence[str], setting: Setting, rows: int) -> dict[str, Any]:
 
 def _fitted(make: Make, params: Any, setting: Setting, rows: int, extra: Mapping[str, Any]) -> Dictionary:
     method = make(params, setting)
-    _require(isinstance(method, Dictionary), f"the method is a Dictionary, got {type(method).__name__}")
+    require(isinstance(method, Dictionary), f"the method is a Dictionary, got {type(method).__name__}")
     train, val = planted(setting, rows, seed=1), planted(setting, rows // 4, seed=2)
     method.fit(Train(train, val, PASSES, torch.device("cpu"), silent, extra))
     return method
@@ -141,8 +121,8 @@ def _check_fit_is_private(
         before = _global_generators()
         again = _fitted(make, params, setting, rows, extra)
         for name, state in _global_generators().items():
-            _require(before[name] == state, f"fit leaves the global generator of {name} alone")
-    _require(_same(fitted.state(), again.state()), "the same seed gives the same weights, bit for bit")
+            require(before[name] == state, f"fit leaves the global generator of {name} alone")
+    require(_same(fitted.state(), again.state()), "the same seed gives the same weights, bit for bit")
 
 
 def _global_generators() -> dict[str, Any]:
@@ -157,23 +137,23 @@ def _check_shapes(method: Dictionary, x: Activations) -> None:
     z_NF = method.encode(x_ND, x.doc_N)
     xhat_ND, row_FD = method.decode(z_NF), method.directions()
     for name, tensor in (("encode", z_NF), ("decode", xhat_ND), ("directions", row_FD)):
-        _require(tensor.dtype == torch.float32, f"{name} returns float32, got {tensor.dtype}")
-        _require(bool(torch.isfinite(tensor).all()), f"{name} returns finite numbers")
-    _require(z_NF.ndim == 2 and len(z_NF) == len(x_ND), f"encode returns [N, F], got {tuple(z_NF.shape)}")
-    _require(xhat_ND.shape == x_ND.shape, f"decode returns {tuple(x_ND.shape)}, got {tuple(xhat_ND.shape)}")
+        require(tensor.dtype == torch.float32, f"{name} returns float32, got {tensor.dtype}")
+        require(bool(torch.isfinite(tensor).all()), f"{name} returns finite numbers")
+    require(z_NF.ndim == 2 and len(z_NF) == len(x_ND), f"encode returns [N, F], got {tuple(z_NF.shape)}")
+    require(xhat_ND.shape == x_ND.shape, f"decode returns {tuple(x_ND.shape)}, got {tuple(xhat_ND.shape)}")
     expected = (z_NF.shape[1], x_ND.shape[1])
-    _require(row_FD.shape == expected, f"directions returns {expected}, got {tuple(row_FD.shape)}")
+    require(row_FD.shape == expected, f"directions returns {expected}, got {tuple(row_FD.shape)}")
 
 
 @torch.no_grad()
 def _check_codes(method: Dictionary, x: Activations) -> None:
     x_ND = _rows(x)
     z_NF = method.encode(x_ND, x.doc_N)
-    _require(torch.equal(x_ND, _rows(x)), "encode leaves its input alone")
-    _require(torch.equal(z_NF, method.encode(x_ND, x.doc_N)), "encoding twice gives the same code")
+    require(torch.equal(x_ND, _rows(x)), "encode leaves its input alone")
+    require(torch.equal(z_NF, method.encode(x_ND, x.doc_N)), "encoding twice gives the same code")
     parts = [method.encode(part_ND, doc_N) for part_ND, doc_N in x.documents(1)]
     gap = float((torch.cat(parts) - z_NF).abs().max() / z_NF.abs().max().clamp_min(1.0))
-    _require(gap <= 1e-5, f"a document's code does not depend on what else is in the batch; it moved by {gap:.2g}")
+    require(gap <= 1e-5, f"a document's code does not depend on what else is in the batch; it moved by {gap:.2g}")
 
 
 @torch.no_grad()
@@ -184,19 +164,19 @@ def _check_directions(method: Dictionary, x: Activations) -> None:
         more_NF = z_NF.clone()
         more_NF[:, latent] += 1.0
         gap = float((method.decode(more_NF) - method.decode(z_NF) - row_FD[latent]).abs().max())
-        _require(gap <= 1e-4, f"one more unit of latent {latent} adds directions()[{latent}]; it is off by {gap:.2g}")
+        require(gap <= 1e-4, f"one more unit of latent {latent} adds directions()[{latent}]; it is off by {gap:.2g}")
 
 
 @torch.no_grad()
 def _check_state(method: Dictionary, fresh: Dictionary, x: Activations) -> None:
     state = method.state()
     for name, tensor in state.items():
-        _require(tensor.is_contiguous() and tensor.device.type == "cpu", f"state['{name}'] is contiguous, on the CPU")
+        require(tensor.is_contiguous() and tensor.device.type == "cpu", f"state['{name}'] is contiguous, on the CPU")
     fresh.load(state)
-    _require(_same(state, fresh.state()), "load restores state, bit for bit")
+    require(_same(state, fresh.state()), "load restores state, bit for bit")
     z_NF = method.encode(_rows(x), x.doc_N)
-    _require(torch.equal(z_NF, fresh.encode(_rows(x), x.doc_N)), "a loaded method encodes alike, bit for bit")
-    _require(torch.equal(method.decode(z_NF), fresh.decode(z_NF)), "a loaded method decodes alike, bit for bit")
+    require(torch.equal(z_NF, fresh.encode(_rows(x), x.doc_N)), "a loaded method encodes alike, bit for bit")
+    require(torch.equal(method.decode(z_NF), fresh.decode(z_NF)), "a loaded method decodes alike, bit for bit")
     if state:
         missing = dict(list(state.items())[1:])
         try:
@@ -209,8 +189,8 @@ def _check_state(method: Dictionary, fresh: Dictionary, x: Activations) -> None:
 def _check_summary(method: Dictionary) -> None:
     summary = method.summary()
     wrong = {key: value for key, value in summary.items() if not np.isfinite(value)}
-    _require(not wrong, f"summary holds finite numbers, got {wrong}")
-    _require(method.parameter_count() >= 0, "parameter_count is not negative")
+    require(not wrong, f"summary holds finite numbers, got {wrong}")
+    require(method.parameter_count() >= 0, "parameter_count is not negative")
 
 
 def _rows(x: Activations) -> Tensor:
@@ -219,32 +199,3 @@ def _rows(x: Activations) -> Tensor:
 
 def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def _require(true: bool, contract: str) -> None:
-    if not true:
-        raise AssertionError(f"contract: {contract}")
-
-
-def _dataclasses(params: Any) -> list[type]:
-    inner = (getattr(params, f.name) for f in fields(params))
-    return [type(params), *(kind for value in inner if is_dataclass(value) for kind in _dataclasses(value))]
-
-
-def _documented(kind: type) -> set[str]:
-    """Return the fields of a dataclass that are followed by a string, as read from its source and its bases'."""
-    return {name for base in kind.__mro__ if is_dataclass(base) for name in _documented_in(base)}
-
-
-def _documented_in(kind: type) -> set[str]:
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
-    lines = body.body if isinstance(body, ast.ClassDef) else []
-    return {
-        line.target.id
-        for line, below in pairwise(lines)
-        if isinstance(line, ast.AnnAssign)
-        and isinstance(line.target, ast.Name)
-        and isinstance(below, ast.Expr)
-        and isinstance(below.value, ast.Constant)
-        and isinstance(below.value.value, str)
-    }

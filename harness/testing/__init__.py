@@ -1,0 +1,21 @@
+"""Contract tests of methods, for the ones here and for anybody's own.
+
+from harness.testing import check_dictionary
+check_dictionary(MyMethod, MyMethod.Params(...))
+"""
+
+from harness.testing.decoders import check_next_token
+from harness.testing.dictionaries import SETTING, check_dictionary, planted, planted_truth
+from harness.testing.documented import check_documented
+from harness.testing.probes import ANSWERS, check_error_probe
+
+__all__ = [
+    "ANSWERS",
+    "SETTING",
+    "check_dictionary",
+    "check_documented",
+    "check_error_probe",
+    "check_next_token",
+    "planted",
+    "planted_truth",
+]
