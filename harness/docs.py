@@ -68,8 +68,9 @@ def fits(spec: MethodSpec, card: TrackCard) -> bool:
 
 def _track(card: TrackCard) -> Iterator[str]:
     optional = f"; may give {_code(card.optional_budget)}" if card.optional_budget else ""
+    trained = ", trained by a reward (`reward: true`)" if card.rewarded else ""
     yield _list(
-        f"measures methods of kind: {_code(card.kinds)}",
+        f"measures methods of kind: {_code(card.kinds)}{trained}",
         f"reads of a method: {card.reads}",
         f"data from: {_code(card.sources)}",
         f"documents need a label: {_yes(card.labels)}",

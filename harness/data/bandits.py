@@ -1,4 +1,4 @@
-"""Situations with a known best policy (methods.md 2.5). numpy only; every draw has a seed by name."""
+"""Situations with a known best policy. numpy only; every draw has a seed by name."""
 
 from __future__ import annotations
 

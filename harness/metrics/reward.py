@@ -1,4 +1,4 @@
-"""What a reward did, and what the same training did with something else in the reward's place (methods.md 2.5).
+"""What a reward did, and what the same training did with something else in the reward's place.
 
 Every change is of the held-out divergence ``KL(p‖π)`` from the model to the decoder, in nats per token: below 0 the
 decoder came nearer. Each exists twice: without a penalty, and with one that keeps the policy near the decoder it starts
@@ -103,7 +103,7 @@ def _add_margin() -> None:
 
 
 def concluded(numbers: Mapping[str, Bounds], regime: str, vocabulary: str) -> tuple[str, str]:
-    """Return the verdict on a reward and its reason; the first that holds, in the order of ``methods.md`` 0.8.
+    """Return the verdict on a reward and its reason; the first that holds, in this order.
 
     ``BROKEN_CONTROL``, ``HARMFUL``, ``CONTROL_IMPROVES``, ``SIGNAL``, ``NO_SIGNAL`` (shown: an interval within the
     margin), ``INCONCLUSIVE``.

@@ -1,4 +1,4 @@
-"""The pieces of reinforcement learning, each of them a plain function (methods.md 2.5).
+"""The pieces of reinforcement learning, each of them a plain function.
 
 ``N`` samples, ``T`` steps of one course, ``A`` actions. Policies are given by their log-probabilities, in nats.
 """

@@ -1,4 +1,4 @@
-"""Trains a decoder by a reward, or by what takes the reward's place (methods.md 2.5).
+"""Trains a decoder by a reward, or by what takes the reward's place.
 
 Every arm starts from the same weights, sees the same states in the same order, and takes as many steps of the same
 optimiser; it differs in what a sampled token is given, or, in two arms, in not sampling at all.
@@ -128,14 +128,18 @@ class Reinforcement:
     def run(self, progress: Progress) -> Trace:
         """Take every step; raises ``CellError`` where the weights stop being numbers."""
         for update, rows_B in enumerate(self._rows()):
-            share = update / self.ppo.updates
-            if self.arm.sampled:
-                self._sampled(rows_B, share, look=update % LOOK_EVERY == 0)
-            else:
-                self._unsampled(rows_B, share)
+            self.update(rows_B, update)
             progress(f"arm {self.arm.name}", update + 1, self.ppo.updates)
         tail = max(self.ppo.updates // 10, 1)
         return Trace(self._moved(), _mean(self._gradients), _mean(self._spreads), _mean(self._rewards[-tail:]))
+
+    def update(self, rows_B: Tensor, number: int) -> None:
+        """Learn from one batch of states, the ``number``-th of the run, in as many steps as there are epochs."""
+        share = number / self.ppo.updates
+        if self.arm.sampled:
+            self._sampled(rows_B, share, look=number % LOOK_EVERY == 0)
+        else:
+            self._unsampled(rows_B, share)
 
     def _rows(self) -> list[Tensor]:
         """Return the states of every roll-out: the same for every arm of a seed, all states before any again."""
@@ -203,7 +207,8 @@ class Reinforcement:
         """Return what the value head has to lower, where there is one."""
         if self.ppo.baseline != "value":
             return None
-        return 0.5 * (self.head(state_NS) - reward_N).square().mean()
+        error: Tensor = 0.5 * (self.head(state_NS) - reward_N).square().mean()
+        return error
 
     def _step(self, loss: Tensor, error: Tensor | None = None) -> float:
         """Step the decoder, and the value head by its own optimiser: they share no weight, so one pass serves both."""

@@ -1,4 +1,4 @@
-"""What an action is worth, and what takes the reward's place in the arms of its control (methods.md 2.5)."""
+"""What an action is worth, and what takes the reward's place in the arms of its control."""
 
 from __future__ import annotations
 
