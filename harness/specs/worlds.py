@@ -111,3 +111,7 @@ class BanditData(Drawn):
         default=0.8, description="standard deviation of what the logits of the start are off the target's"
     )
     seed: Seed = Field(default=0, description="of the target and of the start")
+
+
+DRAWN: dict[str, type[Drawn]] = {"world": WorldData, "bandit": BanditData}
+"""Drawn data by their ``source``."""

@@ -22,6 +22,7 @@ from harness.training.policy import (
     draw,
     entropy,
     expected,
+    gae,
     leave_one_out,
     picked,
     surrogate,
@@ -181,7 +182,9 @@ class Reinforcement:
         if self.ppo.baseline == "leave_one_out":
             return whitened(leave_one_out(reward_N.view(-1, self.ppo.samples)).flatten())
         self.head.begin(reward_N)
-        return whitened(reward_N - self.head(state_NS))
+        # A token by itself is a course of one step, which ends there.
+        value_N1, ended_N = self.head(state_NS)[:, None], torch.zeros_like(reward_N)
+        return whitened(gae(reward_N[:, None], value_N1, ended_N, gamma=0.0, decay=0.0)[:, 0])
 
     def _unsampled(self, rows_B: Tensor, share: float) -> None:
         """Step as often on the same states, by the whole policy gradient or by supervision."""
