@@ -157,6 +157,8 @@ def _task(task: TaskSpec) -> Iterator[str]:
     if task.model:
         site = _params(task.site.model_dump(exclude_none=True)) if task.site else ""
         facts.insert(0, f"language model: `{task.model}` at {site}")
+    if task.vocab:
+        facts.append(f"next tokens told apart: the {task.vocab.top} most frequent, and all others as one")
     if task.corpus:
         facts.insert(1, f"methods are fitted on the task `{task.corpus}`")
     yield _list(*facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from board_records import METRICS, Case, Cell, Quality, parts, save
 
 from harness.board import load_board
 from harness.board.rows import Board
+from harness.board.text import markdown
 from harness.metrics.contract import get_metric
 from harness.stats.margins import margin
 from harness.stats.summary import summarise
@@ -137,6 +139,21 @@ def test_bars_are_met_or_missed_by_the_pooled_value(board: Board) -> None:
         "kl_splice": True,
         "agree1": None,
     }
+
+
+def test_a_bar_for_the_whole_interval_is_not_decided_where_the_interval_reaches_over_it(tmp_path: Path) -> None:
+    three(tmp_path / "plain", "topk", GOOD)
+    found = row(only_table(tmp_path / "plain"), "topk").scores["fvu"]
+    assert found.value is not None
+    assert found.lo is not None
+    assert found.hi is not None
+    said = {}
+    for level in (found.lo - 0.01, found.value + (found.hi - found.value) / 2, found.hi + 0.01):
+        folder = tmp_path / f"{level:.6f}"
+        three(folder, "topk", GOOD, Case(spec={"bars": {"fvu": {"max": level, "by": "interval"}}}))
+        bar = row(only_table(folder), "topk").scores["fvu"].bar
+        said[bar] = set(re.findall("; bar ([a-z ]+[a-z])", markdown(load_board(folder))))
+    assert said == {False: {"missed"}, None: {"not decided"}, True: {"met"}}
 
 
 def test_a_metric_without_a_value_has_its_reason(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_a_new_method_keeps_the_contract_at_once(kind: str, made: Path) -> None:
     found = Library([made]).method(f"my_{kind}")
     cls = method_class(found)
     assert cls.__name__ == "My" + "".join(word.capitalize() for word in kind.split("_"))
-    CHECKS[kind](cls, check_params(found, cls, found.spec.params), seeded=found.spec.seeded)
+    needs = {"needs": found.spec.needs} if found.spec.needs else {}
+    CHECKS[kind](cls, check_params(found, cls, found.spec.params), seeded=found.spec.seeded, **needs)
 
 
 @pytest.mark.parametrize("track", TRACKS)
