@@ -60,19 +60,17 @@ def track_page(library: Library, name: str) -> str:
 
 def fits(spec: MethodSpec, card: TrackCard) -> bool:
     """Whether a track can measure a method, or build a control from what it measures."""
-    runs_model = spec.model is None or card.sources != ("world",)
+    runs_model = spec.model is None or "hub" in card.sources or "prompts" in card.sources
     return (
-        spec.kind in card.kinds
-        and all(need in card.offers for need in spec.needs)
-        and spec.keeps != card.reads
-        and runs_model
+        card.takes(spec) and all(need in card.offers for need in spec.needs) and spec.keeps != card.reads and runs_model
     )
 
 
 def _track(card: TrackCard) -> Iterator[str]:
     optional = f"; may give {_code(card.optional_budget)}" if card.optional_budget else ""
+    trained = ", trained by a reward (`reward: true`)" if card.rewarded else ""
     yield _list(
-        f"measures methods of kind: {_code(card.kinds)}",
+        f"measures methods of kind: {_code(card.kinds)}{trained}",
         f"reads of a method: {card.reads}",
         f"data from: {_code(card.sources)}",
         f"documents need a label: {_yes(card.labels)}",

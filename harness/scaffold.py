@@ -129,8 +129,8 @@ def next_steps(what: str, name: str, folder: Path) -> list[str]:
 
 def _first_task(library: Library, method: str) -> str:
     """Return a task that measures a method: where there is one, a task that is over in seconds."""
-    kind = library.method(method).spec.kind
-    tasks = [name for name in library.names("tasks") if kind in library.track(library.task(name).track).kinds]
+    spec = library.method(method).spec
+    tasks = [name for name in library.names("tasks") if library.track(library.task(name).track).takes(spec)]
     tasks.sort(key=lambda name: (library.task(name).model is not None, library.task(name).data.source in OUTSIDE))
     return tasks[0]
 
@@ -139,6 +139,8 @@ def _contestant(library: Library, task: str) -> str:
     """Return a method that a task measures, and that no task names as a control."""
     tasks = [library.task(name) for name in library.names("tasks")]
     controls = {name for one in tasks for role in ROLES for name in getattr(one.controls, role)}
-    kinds = library.track(library.task(task).track).kinds
+    card = library.track(library.task(task).track)
     methods = [library.method(name).spec for name in library.names("methods") if name not in controls]
-    return next(spec.method for spec in methods if spec.kind in kinds and not spec.uses and not spec.needs)
+    fits = [spec for spec in methods if card.takes(spec)]
+    # One that is built on nothing else, where there is one.
+    return min(fits, key=lambda spec: (bool(spec.uses), bool(spec.needs))).method

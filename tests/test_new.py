@@ -69,10 +69,13 @@ def test_a_new_task_demands_controls_and_measures_a_new_method(
 ) -> None:
     library = Library([made])
     task = library.task(f"my_{track}")
-    assert task.controls.floor
-    method = f"my_{library.track(track).kinds[0]}"
+    card = library.track(track)
+    # The control of a reward is in its arms, and takes a method that is trained by one.
+    assert task.controls.floor or card.rewarded
+    method = "lens_rl" if card.rewarded else f"my_{card.kinds[0]}"
     # A word of the vocabulary has to be frequent, so traces are read in full, and fewer shifts drawn.
-    limit = {"set": {"reasoning.shifts": "100"}} if track == "reasoning" else {"limit": 60}
+    limit: dict[str, Any] = {"set": {"reasoning.shifts": "100"}} if track == "reasoning" else {"limit": 60}
+    limit |= {"set": {"params.ppo.updates": "2"}} if card.rewarded else {}
     model: Any = {} if task.model is None else {"model": "tiny-random", **limit}
     outcome = harness.evaluate(method, task.task, tmp_path, include_path=[made], seeds=[0], controls=False, **model)
     (stored,) = outcome.records

@@ -134,7 +134,7 @@ WRONG_VALUES = [
     ("{max: 0.5}", "{max: .inf}", "'bars.fvu.max': input should be a finite number"),
     ("test_tokens: 100", "test_tokens: 100, splice_tokens: 101", "'budget': splice_tokens (101) must be at most"),
     ("test_tokens: 100", "test_tokens: 100, density_tokens: 99", "'budget': density_tokens (99) must be at least"),
-    ("source: folder", "source: foldr", "unknown data.source 'foldr'. Did you mean 'folder'? Allowed: folder, hub,"),
+    ("source: folder", "source: foldr", "unknown data.source 'foldr'. Did you mean 'folder'? Allowed: bandit,"),
     ("  source: folder\n", "", "task lacks the key 'data.source'"),
     ("source: folder", "source: hub", "unknown key 'path' in 'data'"),
     ("seeds: [0, 1]", "seeds: [0, 1]\nmask: {first: dropp}", "'mask.first': input should be 'drop' or 'keep'"),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from harness.board.printable import printable_record
 from harness.exchange.imported import Imported
+from harness.metrics.verdicts import Verdict as Concluded
 from harness.specs.record import Record
 from harness.specs.strict import Role
 from harness.stats.bars import Level
@@ -208,6 +209,7 @@ class Row:
         unranked: why the whole row has no ranks; None where it has some, and for controls.
         warnings: what its records warn of, with the seeds that do.
         map: where its first seed puts the documents; None where the track makes no map.
+        verdicts: what its numbers come to; none for controls, and where no rule reads its metrics.
     """
 
     key: str
@@ -227,6 +229,7 @@ class Row:
     unranked: str | None = None
     warnings: tuple[str, ...] = ()
     map: DocumentMap | None = None
+    verdicts: tuple[Concluded, ...] = ()
 
     @property
     def failed(self) -> tuple[Seed, ...]:
@@ -279,6 +282,11 @@ class Table:
     def controls(self) -> tuple[Row, ...]:
         """The ceiling, floor and derived rows."""
         return tuple(row for row in self.rows if row.role is not None)
+
+    @property
+    def verdicts(self) -> tuple[tuple[str, Concluded], ...]:
+        """What the numbers of rows come to, as (label of the row, verdict)."""
+        return tuple((row.label, verdict) for row in self.rows for verdict in row.verdicts)
 
     @property
     def warnings(self) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,7 @@ from harness.specs.reading import in_words
 from harness.specs.record import Record
 from harness.specs.reliability import Cards, diagnostic
 from harness.stats.memo import remembered
+from harness.stats.verdicts import verdicts
 
 Metrics = Mapping[str, Metric]
 Scores = dict[tuple[str, str, str], dict[str, Score]]
@@ -173,6 +174,7 @@ def _row(entry: Entry, scores: dict[str, Score], reason: str | None) -> Row:
         unranked=reason,
         warnings=entry.warnings,
         map=document_map(entry),
+        verdicts=verdicts(list(entry.measured.values())) if entry.role is None else (),
     )
 
 

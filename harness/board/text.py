@@ -101,6 +101,10 @@ def _remarks(table: Table) -> list[str]:
         label = escape_markdown(row.label)
         if row.unranked:
             lines.append(f"- {label} is unranked: {escape_markdown(row.unranked)}.")
+        lines += [
+            f"- {label}, {escape_markdown(v.name)}: **{escape_markdown(v.word)}**. {escape_markdown(v.reason)}."
+            for v in row.verdicts
+        ]
         lines += [f"- {label}, seed {s.seed}, failed: {escape_markdown(s.reason or '')}" for s in row.failed]
     lines += [f"- {escape_markdown(labels)}: {escape_markdown(text)}" for labels, text in table.warnings]
     return [*lines, ""] if lines else []
@@ -196,7 +200,8 @@ def _json_row(table: Table, row: Row) -> dict[str, Any]:
     return {
         "key": row.key, "label": row.label, "method": row.name, "title": row.title, "identity": row.identity,
         "role": formats.role(row), "of": row.of, "source": row.source, "seeded": row.seeded, "causal": row.causal,
-        "params": row.params, "unranked": row.unranked, "warnings": list(row.warnings), "cost": _cost(row),
+        "params": row.params, "unranked": row.unranked, "warnings": list(row.warnings),
+        "verdicts": [asdict(verdict) for verdict in row.verdicts], "cost": _cost(row),
         "seeds": [{"seed": s.seed, "status": s.status, "reason": s.reason, "path": s.path} for s in row.seeds],
         "scores": {column.name: _json_score(row.scores[column.name]) for column in table.columns},
     }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data import bandits
 from harness.data.documents import Rendered, Templates, read_documents
 from harness.data.sources import Origin, fetch
 from harness.data.splits import Document, divide, shuffled
@@ -19,7 +20,7 @@ from harness.data.worlds import probe, true_count
 from harness.errors import UserError
 from harness.specs.data import PromptData
 from harness.specs.task import Budget, TaskSpec
-from harness.specs.worlds import WorldData
+from harness.specs.worlds import BanditData, WorldData
 
 __all__ = ["Corpus", "Document", "Origin", "estimate_tokens", "load_corpus"]
 
@@ -65,6 +66,8 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
         raise UserError(f"--limit must be at least 1, got {limit}.")
     if isinstance(spec.data, WorldData):
         return _drawn(spec, spec.data, limit)
+    if isinstance(spec.data, BanditData):
+        return _situations(spec.data)
     templates = Templates.of(spec)
     source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
     read = read_documents(spec, source, templates)
@@ -102,6 +105,14 @@ def _drawn(spec: TaskSpec, data: WorldData, limit: int | None) -> Corpus:
     )
     words = json.dumps([probe(data, budget.context), fingerprint(splits)])
     return Corpus(splits, origin, hashlib.sha256(words.encode()).hexdigest(), sum(counts.values()), 0, {})
+
+
+def _situations(data: BanditData) -> Corpus:
+    """Return the documents of a bandit: its states, each by itself. What is learned of them is asked of the same."""
+    states = tuple(Document(name, name, None, "") for name in (f"state/{i}" for i in range(data.states)))
+    origin = Origin("bandit", f"{data.actions} actions in {data.states} states", None, f"numpy {np.__version__}")
+    splits = dict.fromkeys(("train", "val", "test"), states)
+    return Corpus(splits, origin, bandits.fingerprint(data), data.states, 0, {})
 
 
 def _named_columns(spec: TaskSpec) -> frozenset[str]:
@@ -142,6 +153,8 @@ def estimate_tokens(corpus: Corpus, budget: Budget) -> dict[str, int]:
         "val": budget.val_tokens,
         "test": max((count for count in tests if count), default=None),
     }
+    if corpus.origin.source == "bandit":
+        return {name: len(documents) for name, documents in corpus.splits.items()}
     if corpus.origin.source == "world":
         return {name: len(documents) * budget.context for name, documents in corpus.splits.items()}
     return {name: _estimate(documents, budget, asked[name]) for name, documents in corpus.splits.items()}

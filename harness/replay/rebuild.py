@@ -19,6 +19,7 @@ from harness.specs.library import FoundMethod, Library
 from harness.specs.reading import scalar
 from harness.specs.record import Record
 from harness.specs.resolve import Overrides
+from harness.specs.worlds import DRAWN
 from harness.store.files import write_text
 from harness.store.records import BrokenRecordError, StoredRecord, load_record
 
@@ -148,11 +149,12 @@ def _write_task(record: Record, found: FoundMethod, library: Library, folder: Pa
         raise UserError(f"its task is called '{name}', which is no name of a task")
     if not all(isinstance(spec.get(key), dict) for key in ("data", "budget")):
         raise UserError("its task holds no 'data' or no 'budget'")
-    drawn = spec["data"].get("source") == "world"
+    drawn = DRAWN.get(str(spec["data"].get("source")))
     spec = {key: value for key, value in spec.items() if key != "limit" and not (drawn and key == "mask")}
     card = library.track(str(spec.get("track")))
     # Of a task with a corpus the record holds the budget of both; each key is asked for where it belongs.
     allowed = {*card.test_budget, *card.optional_budget, *(() if spec.get("corpus") else card.fit_budget)}
+    allowed = allowed if drawn is None or drawn.budgeted else set()
     spec["budget"] = {key: value for key, value in spec["budget"].items() if key in allowed}
     if found.spec.model is not None:
         spec["model"] = str(spec["model"]).removeprefix(RANDOM)

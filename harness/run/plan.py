@@ -233,11 +233,11 @@ def _check_checkpoint(task: ResolvedTask, found: FoundMethod, revision: str | No
 def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> tuple[FoundMethod, ...]:
     """Return the method and those it uses; raises ``UserError`` where the task cannot measure it."""
     card, spec = library.track(task.spec.track), found.spec
-    if spec.kind not in card.kinds:
-        fits = [n for n in library.names("methods") if library.method(n).spec.kind in card.kinds]
+    if not card.takes(spec):
+        fits = [n for n in library.names("methods") if card.takes(library.method(n).spec)]
         raise UserError(
-            f"method '{spec.method}' is a {spec.kind}; task '{task.spec.task}' (track '{card.track}') takes "
-            f"{', '.join(card.kinds)}. Methods that fit: {', '.join(fits)}."
+            f"method '{spec.method}' is {spec.what}; task '{task.spec.task}' (track '{card.track}') takes "
+            f"{card.taken}. Methods that fit: {', '.join(fits)}."
         )
     where = f"uses of method '{spec.method}'"
     every = (found, *(library.method(name, where) for name in spec.uses.values() if name != "any"))
@@ -267,7 +267,7 @@ class _CellBuilder:
 
     def __init__(self, library: Library, task: ResolvedTask, origin: Origin, table: str) -> None:
         self.library, self.task, self.origin, self.table = library, task, origin, table
-        self.kinds = library.track(task.spec.track).kinds
+        self.card = library.track(task.spec.track)
         metrics = all_metrics()
         track = code_hash(*with_imports(PACKAGE / "tracks" / f"{task.spec.track}.py", "tracks", "training", "stats"))
         self.measure = [[(name, metrics[name].version) for name in task.spec.metrics], track]
@@ -320,7 +320,8 @@ class _CellBuilder:
                 uses[use] = of
                 continue
             used = self._used(method, entry)
-            if used.found.spec.kind in self.kinds:
+            # Fitted where the method itself is; a track that fits none has a corpus for what they use.
+            if self.card.fits or used.found.spec.kind in self.card.kinds:
                 uses[use] = self._cell(used, seed)
             else:
                 at_blocks[use] = self._at_blocks(used, seed, entry)
@@ -350,13 +351,14 @@ class _CellBuilder:
     def _varies(self, found: FoundMethod) -> bool:
         """Return whether another seed gives another fit, of the method itself or of one it uses."""
         used = [name for name in found.spec.uses.values() if name != "any"]
-        return found.spec.seeded or any(self.library.method(name).spec.seeded for name in used)
+        return found.spec.seeded or any(self._varies(self.library.method(name)) for name in used)
 
     def _used(self, name: str, user: Entry) -> Entry:
         """Return a method that another is built on; it is fitted, not measured."""
         found = self.library.method(name, f"uses of method '{user.found.spec.method}'")
-        if found.spec.uses:
+        if any(other == "any" or self.library.method(other).spec.uses for other in found.spec.uses.values()):
             raise UserError(
-                f"method '{user.found.spec.method}' uses '{name}', which uses others itself; one level is allowed"
+                f"method '{user.found.spec.method}' uses '{name}', which uses others that use others; two levels are "
+                "allowed"
             )
         return Entry(found, found.spec.params, None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from harness.specs.strict import Count, Name, Seed, Share, Strict
-from harness.specs.worlds import WorldData
+from harness.specs.worlds import BanditData, WorldData
 
 
 class SplitPart(Strict):
@@ -121,5 +121,5 @@ class PlantedData(_Data):
 
 
 TextData = HubData | FolderData | GymData | PromptData | PlantedData
-Data = Annotated[TextData | WorldData, Field(discriminator="source")]
-Source = Literal["hub", "folder", "reasoning_gym", "prompts", "planted", "world"]
+Data = Annotated[TextData | WorldData | BanditData, Field(discriminator="source")]
+Source = Literal["hub", "folder", "reasoning_gym", "prompts", "planted", "world", "bandit"]

@@ -20,7 +20,7 @@ from harness.specs.method import MethodSpec, TrackCard, VariantSpec
 from harness.specs.plugins import Places
 from harness.specs.reading import Document, read_yaml
 from harness.specs.task import TaskSpec
-from harness.specs.worlds import WorldData
+from harness.specs.worlds import Drawn
 
 # A method that is a folder with somebody's dictionary: [LABEL=]path:DIR.
 _PATH = re.compile(r"(?:(?P<label>[A-Za-z0-9_.-]+)=)?path:(?P<folder>.*)")
@@ -115,6 +115,8 @@ class Library:
         card = self.track(spec.track, document.where(("track",)))
         _check_source(document, spec, card)
         wanted = set(card.test_budget) | (set(card.fit_budget) if card.fits and not spec.corpus else set())
+        if isinstance(spec.data, Drawn) and not spec.data.budgeted:
+            wanted = set()
         allowed = wanted | set(card.optional_budget)
         given = {key for key, value in spec.budget.model_dump(exclude_unset=True).items() if value is not None}
         for key in sorted(wanted - given):
@@ -136,7 +138,7 @@ class Library:
         if spec.corpus and splits is not None and (splits.train is not None or val):
             where = document.where(("data", "splits"))
             raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")
-        drawn = isinstance(spec.data, WorldData)
+        drawn = isinstance(spec.data, Drawn)
         fits = card.fits and bool(card.fit_budget) and spec.corpus is None and not drawn
         if fits and (splits is None or splits.train is None or splits.val is None):
             raise UserError(
@@ -152,6 +154,11 @@ class Library:
             where = document.where(("vocab",))
             said = f"comes from the corpus '{spec.corpus}'" if card.vocab else f"is not used by track '{card.track}'"
             raise UserError(f"{where}: 'vocab' {said}; take it out.")
+        if card.rewarded != (spec.reward is not None):
+            where = document.where(("reward",) if spec.reward else ())
+            said = "give the task 'reward'" if card.rewarded else "take 'reward' out"
+            does = "runs the control of a reward" if card.rewarded else "runs no control of a reward"
+            raise UserError(f"{where}: track '{card.track}' {does}; {said}.")
         if spec.site is not None and spec.site.depths is not None and not card.depths:
             where = document.where(("site", "depths"))
             raise UserError(f"{where}: track '{card.track}' reads one block; give 'depth' or 'layer'.")
@@ -228,7 +235,7 @@ def _check_source(document: Document, spec: TaskSpec, card: TrackCard) -> None:
         where = document.where(("data", "source"))
         raise UserError(f"{where}: track '{card.track}' takes data from {takes}; got source '{spec.data.source}'.")
     read = {"model": spec.model, "text": spec.text, "site": spec.site}
-    if not isinstance(spec.data, WorldData):
+    if not isinstance(spec.data, Drawn):
         absent = next((key for key, value in read.items() if value is None), None)
         if absent is not None:
             raise UserError(f"{document.where(())}: task lacks the key '{absent}'.")

@@ -37,6 +37,9 @@ class MethodSpec(Strict):
     seeded: bool = Field(default=True, description="false: the seed changes nothing, so one seed is run")
     causal: bool = Field(default=True, description="false: a token's code may depend on later tokens")
     shared: bool = Field(default=False, description="true: a part of the code is one for the whole document")
+    reward: bool = Field(
+        default=False, description="true: trained by a reward, so that the reward's control can be run"
+    )
     only: Literal["any", "shared"] = Field(
         default="any", description="of a control built from any method: only from those with a shared code"
     )
@@ -59,6 +62,11 @@ class MethodSpec(Strict):
     def controls(self, other: MethodSpec) -> bool:
         """Whether this derived control can be built from another method."""
         return self.only == "any" or other.shared
+
+    @property
+    def what(self) -> str:
+        """What it is, for messages."""
+        return f"a {self.kind}" + (" trained by a reward" if self.reward else "")
 
     @property
     def derived(self) -> bool:
@@ -97,6 +105,9 @@ class TrackCard(Strict):
     steps: bool = Field(default=False, description="whether it can measure the means of steps (site.step)")
     answers: bool = Field(default=False, description="whether it reads answers: tasks need 'answers', others refuse it")
     vocab: bool = Field(default=False, description="whether it predicts next tokens, so that tasks may give 'vocab'")
+    rewarded: bool = Field(
+        default=False, description="whether it runs the control of a reward: methods and tasks need 'reward'"
+    )
     depths: bool = Field(default=False, description="whether it reads several blocks at once (site.depths)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fits: bool = Field(
@@ -107,3 +118,12 @@ class TrackCard(Strict):
     )
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")
     optional_budget: tuple[str, ...] = Field(default=(), description="budget keys a task may give")
+
+    def takes(self, method: MethodSpec) -> bool:
+        """Whether it can measure a method, as far as the method's kind decides it."""
+        return method.kind in self.kinds and (method.reward or not self.rewarded)
+
+    @property
+    def taken(self) -> str:
+        """What it takes, for messages."""
+        return ", ".join(self.kinds) + (" trained by a reward ('reward: true')" if self.rewarded else "")

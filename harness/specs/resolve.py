@@ -97,12 +97,14 @@ class ResolvedTask:
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
         names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers", "vocab"}
+        names |= {"reward"}
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self._given(names)),
             **self._reasoning(),
             **({"answers": self.spec.answers.model_dump(exclude_none=True)} if self.spec.answers else {}),
             **({"vocab": self.spec.vocab.model_dump()} if self.spec.vocab else {}),
+            **({"reward": self.spec.reward.model_dump()} if self.spec.reward else {}),
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
@@ -243,9 +245,8 @@ def _check_control(library: Library, document: Document, spec: TaskSpec, role: s
     where = document.where(("controls", role))
     method = library.method(name, where).spec
     card = library.track(spec.track)
-    if method.kind not in card.kinds:
-        takes = ", ".join(card.kinds)
-        raise UserError(f"{where}: control '{name}' is a {method.kind}; track '{card.track}' takes {takes}.")
+    if not card.takes(method):
+        raise UserError(f"{where}: control '{name}' is {method.what}; track '{card.track}' takes {card.taken}.")
     missing = [need for need in method.needs if need not in card.offers]
     if missing:
         raise UserError(

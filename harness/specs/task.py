@@ -9,8 +9,9 @@ from pydantic import AfterValidator, Field, model_validator
 from harness.specs.answers import Answers
 from harness.specs.data import Data, GymData, TextData
 from harness.specs.reasoning import Reasoning
+from harness.specs.rewards import RewardControl
 from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
-from harness.specs.worlds import WorldData
+from harness.specs.worlds import Drawn
 
 
 class Site(Strict):
@@ -45,7 +46,9 @@ class Mask(Strict):
 class Budget(Strict):
     """What every method of the task gets alike. Counts are tokens that pass the mask, except ``context``."""
 
-    context: Annotated[int, Field(ge=8)] = Field(description="tokens per sequence at most")
+    context: Annotated[int, Field(ge=8)] = Field(
+        default=8, description="tokens per sequence at most; every task that has sequences gives it"
+    )
     packing: Literal["truncate", "pack"] = Field(
         default="truncate",
         description="truncate: one document a sequence, cut there; pack: documents joined by EOS into full sequences",
@@ -136,7 +139,7 @@ class TaskSpec(Strict):
     )
     site: Site | None = Field(default=None, description="where the model is read; absent where data are a world")
     mask: Mask = Mask()
-    budget: Budget
+    budget: Budget = Field(default=Budget(), description="absent where data have no size to choose")
     metrics: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(each_once)]
     controls: Controls = Controls()
     bars: dict[str, Bar] = Field(default_factory=dict)
@@ -146,6 +149,7 @@ class TaskSpec(Strict):
     vocab: Vocab | None = Field(
         default=None, description="next tokens that are told apart; every token where it is absent"
     )
+    reward: RewardControl | None = Field(default=None, description="the control of a reward: its penalty and margin")
 
     @property
     def step(self) -> str | None:
@@ -155,7 +159,7 @@ class TaskSpec(Strict):
     @property
     def documents(self) -> TextData:
         """The data of a task that reads texts; raises ``ValueError`` where a world is drawn."""
-        if isinstance(self.data, WorldData):
+        if isinstance(self.data, Drawn):
             raise ValueError(f"task '{self.task}' draws a world and has no texts")
         return self.data
 

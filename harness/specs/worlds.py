@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -45,7 +45,14 @@ class Shared(Strict):
     active: Count = Field(description="how many of them a document has")
 
 
-class WorldData(Strict):
+class Drawn(Strict):
+    """Data that are drawn from a known truth: no text is read and no language model runs."""
+
+    budgeted: ClassVar[bool] = True
+    """Whether the task says how much is drawn."""
+
+
+class WorldData(Drawn):
     """Activations drawn from known directions, in documents of ``budget.context`` tokens; no model is run."""
 
     source: Literal["world"]
@@ -87,3 +94,24 @@ class WorldData(Strict):
         slope = math.log(first / last) / math.log(self.directions) if self.directions > 1 else 0.0
         rates = [first * (i + 1) ** -slope for i in range(self.directions)]
         return rates if self.active is None else [rate * self.active / math.fsum(rates) for rate in rates]
+
+
+class BanditData(Drawn):
+    """Situations with a known best policy: in state ``s`` the target is ``p(·|s)``, and a decoder starts near it."""
+
+    budgeted: ClassVar[bool] = False
+
+    source: Literal["bandit"]
+    states: Annotated[int, Field(ge=2)] = Field(description="each is shown as a unit vector of its own")
+    actions: Annotated[int, Field(ge=2)] = Field(description="what a policy chooses among in every state")
+    sharpness: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=1.5, description="standard deviation of the target's logits"
+    )
+    start: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.8, description="standard deviation of what the logits of the start are off the target's"
+    )
+    seed: Seed = Field(default=0, description="of the target and of the start")
+
+
+DRAWN: dict[str, type[Drawn]] = {"world": WorldData, "bandit": BanditData}
+"""Drawn data by their ``source``."""

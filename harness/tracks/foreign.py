@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from harness.api import Dictionary, ErrorProbe, Method, NextToken
+from harness.api import Dictionary, ErrorProbe, Method, NextToken, Rewarded
 from harness.errors import CellError
 from harness.tracks.sums import Contribution
 
@@ -30,6 +30,13 @@ def next_token(method: Method, track: str) -> NextToken:
     """Return the method as what it has to be; raises ``CellError`` where it is something else."""
     if not isinstance(method, NextToken):
         raise CellError(f"track '{track}' measures decoders of next tokens, got a {method.kind}")
+    return method
+
+
+def rewarded(method: Method, track: str) -> Rewarded:
+    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
+    if not isinstance(method, Rewarded):
+        raise CellError(f"track '{track}' measures decoders trained by a reward, got a {method.kind} that is not one")
     return method
 
 
