@@ -13,7 +13,9 @@ import pytest
 from spec_files import METHOD, PROMPTS, TASK, edit, library_of, write_content, write_rows
 
 from harness.content import PACKAGE
-from harness.run.plan import Cell, PlannedGroup, Request, make_plan
+from harness.run.cells import Cell
+from harness.run.plan import PlannedGroup, make_plan
+from harness.run.request import Request
 from harness.specs.code import code_hash, with_imports
 from harness.specs.identity import Origin, activation_key, digest, fit_key, method_identity
 from harness.specs.library import Library

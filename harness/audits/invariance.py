@@ -12,8 +12,9 @@ from harness.api import Dictionary, Method, Train
 from harness.audits.checks import nothing
 from harness.errors import CellError
 from harness.metrics.contract import Metric, Parts
+from harness.run.cells import Cell
 from harness.run.fitting import Fitter
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.run.tracks import make_track
 from harness.specs.reliability import Check
 from harness.tracks.contract import Contribution, Resources, Track

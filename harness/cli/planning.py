@@ -13,8 +13,9 @@ from harness.content import cache_dir
 from harness.data.rows import estimate_tokens
 from harness.lm.catalog import resolve as find_model
 from harness.lm.facts import facts
+from harness.run.cells import Cell
 from harness.run.finished import finished_record
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.specs.identity import activation_key
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 4}

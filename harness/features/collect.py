@@ -20,8 +20,9 @@ from harness.features.neighbours import cluster, nearest, unit
 from harness.features.sizes import Sizes
 from harness.features.stream import Stream
 from harness.features.text import Text, read_text
+from harness.run.cells import Cell
 from harness.run.fitting import Fitter
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.run.tracks import make_track
 from harness.specs.features import Clusters, Context, Coverage, Feature, Label, LayerFeatures
 from harness.tracks.contract import Resources, Track

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from harness.content import PACKAGE
 from harness.errors import UserError
 from harness.features.sizes import Sizes
+from harness.run.cells import Cell
 from harness.run.evaluate import Options, Prepared, prepare
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.specs.code import code_hash
 from harness.specs.identity import digest
 from harness.store.files import output_folder

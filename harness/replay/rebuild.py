@@ -13,7 +13,8 @@ from typing import Any
 from harness.checkpoints.detect import find_checkpoint
 from harness.errors import UserError
 from harness.lm.catalog import RANDOM
-from harness.run.plan import PlannedGroup, Request, make_plan
+from harness.run.plan import PlannedGroup, make_plan
+from harness.run.request import Request
 from harness.specs.data import PromptData
 from harness.specs.library import FoundMethod, Library
 from harness.specs.reading import scalar

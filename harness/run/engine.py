@@ -14,11 +14,12 @@ from harness.api import Method
 from harness.errors import CellError
 from harness.metrics.contract import OTHER_MODEL
 from harness.registry import check_size
+from harness.run.cells import Cell
 from harness.run.finished import finished_record
 from harness.run.fitting import Fitted, Fitter
 from harness.run.journal import Journal, forget
 from harness.run.meter import Meter
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.run.recording import Recorder
 from harness.run.reporting import Reports
 from harness.run.tracks import make_track

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from harness.content import cache_dir
 from harness.errors import UserError
 from harness.metrics.contract import add_metric_folders
-from harness.run.plan import PlannedGroup, Request, make_plan
+from harness.run.plan import PlannedGroup, make_plan
+from harness.run.request import Request
 from harness.specs.library import Library
 from harness.specs.reading import parse_value
 from harness.specs.resolve import Overrides

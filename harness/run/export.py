@@ -13,8 +13,9 @@ from harness.errors import UserError
 from harness.lm.catalog import resolve as find_model
 from harness.lm.facts import facts
 from harness.registry import build_method
+from harness.run.cells import Cell
 from harness.run.evaluate import Options, make_request
-from harness.run.plan import Cell, PlannedGroup, make_plan
+from harness.run.plan import PlannedGroup, make_plan
 from harness.specs.strict import Seed
 from harness.store.fits import load_fit
 

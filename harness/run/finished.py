@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.cells import Cell
+from harness.run.plan import PlannedGroup
 from harness.store.records import BrokenRecordError, CellName, StoredRecord, load_record
 
 

@@ -12,8 +12,8 @@ import torch
 from harness.api import Method, Train, Trained
 from harness.errors import CellError, UserError
 from harness.registry import build_method
+from harness.run.cells import Cell
 from harness.run.meter import Meter
-from harness.run.plan import Cell
 from harness.store.fits import FitCard, load_fit, save_fit
 from harness.tracks.at_blocks import AtBlocks
 from harness.tracks.contract import Track

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from harness.checkpoints.site import site_notes
 from harness.metrics.contract import Metric, Parts, all_metrics
+from harness.run.cells import Cell
 from harness.run.environment import commit, describe_platform, libraries, package_version, threads
 from harness.run.fitting import Fitted
 from harness.run.meter import Meter
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.specs.record import MarginPart, MethodPart, MetricPart, Provenance, Record, StagePart, TaskPart
 from harness.specs.task import Bar
 from harness.stats.bars import Level

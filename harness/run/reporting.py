@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.run.cells import Cell
 from harness.run.environment import commit, package_version
 from harness.run.fitting import Fitted
-from harness.run.plan import Cell, PlannedGroup
+from harness.run.plan import PlannedGroup
 from harness.specs.identity import activation_key
 from harness.store.activations import read_manifest
 from harness.store.events import EventLog
