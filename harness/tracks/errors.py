@@ -21,6 +21,7 @@ from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.tracks.answers import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.cross_validation import CrossValidation
+from harness.tracks.describing import data_part, model_part
 from harness.tracks.error_kinds import kinds_of
 from harness.tracks.folds import Ints, Judged, judged
 from harness.tracks.foreign import each, error_probe
@@ -139,18 +140,7 @@ class Errors(Track):
 
     def model_part(self) -> ModelPart:
         """Describe the model and the blocks."""
-        info, blocks = self.reader.model.info, self.task.blocks
-        return ModelPart(
-            name=info.name,
-            label=info.label,
-            fingerprint=info.fingerprint,
-            blocks=info.blocks,
-            width=info.width,
-            dtype=info.dtype,
-            layer=blocks,
-            hidden_state=tuple(block + 1 for block in blocks),
-            at=self.task.site.at,
-        )
+        return model_part(self.reader.model.info, self.task.blocks, self.task.site.at)
 
     def data_part(self) -> DataPart:
         """Describe the answers that were measured."""
@@ -163,18 +153,7 @@ class Errors(Track):
             cut=taken.cut,
             left_out=taken.left_out,
         )
-        origin = corpus.origin
-        return DataPart(
-            source=origin.source,
-            name=origin.name,
-            config=origin.config,
-            revision=origin.revision,
-            mirror=origin.mirror,
-            fingerprint=corpus.fingerprint,
-            splits={"test": split},
-            clusters=split.groups,
-            mask={},
-        )
+        return data_part(corpus, {"test": split}, split.groups)
 
 
 def checked(features: Features, answers: int) -> Features:

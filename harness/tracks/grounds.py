@@ -17,6 +17,7 @@ from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.specs.worlds import BanditData
 from harness.tracks.contract import Group, Resources
+from harness.tracks.describing import data_part
 from harness.tracks.next_tokens import KEPT, Predictions
 from harness.tracks.predicted import part_of
 from harness.tracks.site import Site
@@ -195,22 +196,12 @@ class BanditGround(Ground):
 
     def data_part(self) -> DataPart:
         """Describe the states."""
-        corpus, origin = self.group.corpus, self.group.corpus.origin
+        corpus = self.group.corpus
         splits = {
             name: SplitPart(documents=len(found), groups=len(found), tokens=len(found), cut=0, left_out=0)
             for name, found in corpus.splits.items()
         }
-        return DataPart(
-            source=origin.source,
-            name=origin.name,
-            config=origin.config,
-            revision=origin.revision,
-            mirror=origin.mirror,
-            fingerprint=corpus.fingerprint,
-            splits=splits,
-            clusters=self.clusters,
-            mask={},
-        )
+        return data_part(corpus, splits, self.clusters)
 
 
 class _Start(Unembedding):

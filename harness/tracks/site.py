@@ -19,6 +19,7 @@ from harness.lm.model import LanguageModel
 from harness.specs.identity import activation_key
 from harness.specs.record import DataPart, ModelPart
 from harness.tracks.contract import Group, Resources
+from harness.tracks.describing import data_part, model_part
 from harness.tracks.steps import Stepper
 
 # A token of more than this many median norms is an outlier (methods.md 0.3).
@@ -146,18 +147,7 @@ class Site:
 
     def model_part(self) -> ModelPart:
         """Describe the model and the site."""
-        info, layer = self.model.info, self.task.layer
-        return ModelPart(
-            name=info.name,
-            label=info.label,
-            fingerprint=info.fingerprint,
-            blocks=info.blocks,
-            width=info.width,
-            dtype=info.dtype,
-            layer=layer,
-            hidden_state=layer + 1,
-            at=self.task.site.at,
-        )
+        return model_part(self.model.info, self.task.layer, self.task.site.at)
 
     def data_part(self) -> DataPart:
         """Describe the documents."""
@@ -166,18 +156,7 @@ class Site:
         splits = {"test": self.test.part}
         for split, tokens in (("train", budget.train_tokens), ("val", budget.val_tokens)):
             splits[split] = self._sequences(fit, split, (None, tokens, None)).part
-        origin = corpus.origin
-        return DataPart(
-            source=origin.source,
-            name=origin.name,
-            config=origin.config,
-            revision=origin.revision,
-            mirror=origin.mirror,
-            fingerprint=corpus.fingerprint,
-            splits=splits,
-            clusters=self.test.clusters,
-            mask=mask.model_dump(),
-        )
+        return data_part(corpus, splits, self.test.clusters, mask.model_dump())
 
 
 class Subset(Activations):

@@ -25,6 +25,7 @@ from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.specs.worlds import WorldData
 from harness.tracks.coding import Coded, codes, energies, errors, l0_quantiles, unmatched
 from harness.tracks.contract import Group, Measured, Resources, Track
+from harness.tracks.describing import data_part
 from harness.tracks.foreign import dictionary, each
 from harness.tracks.recovery import Match, abs_cosine
 from harness.tracks.sums import Clusters, Contribution, add_counts, scatter
@@ -215,18 +216,7 @@ class WorldTrack(Track):
             )
             for name, documents in corpus.splits.items()
         }
-        origin = corpus.origin
-        return DataPart(
-            source=origin.source,
-            name=origin.name,
-            config=origin.config,
-            revision=origin.revision,
-            mirror=origin.mirror,
-            fingerprint=corpus.fingerprint,
-            splits=splits,
-            clusters=len(corpus.splits["test"]),
-            mask={},
-        )
+        return data_part(corpus, splits, len(corpus.splits["test"]))
 
 
 TRACK = WorldTrack

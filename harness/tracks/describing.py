@@ -1,0 +1,43 @@
+"""What a record says of the model and the data, whatever the track."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.data.rows import Corpus
+from harness.lm.info import ModelInfo
+from harness.specs.record import DataPart, ModelPart, SplitPart
+
+
+def model_part(info: ModelInfo, layer: int | tuple[int, ...], at: str) -> ModelPart:
+    """Describe a language model and the block, or blocks, that are read of it."""
+    return ModelPart(
+        name=info.name,
+        label=info.label,
+        fingerprint=info.fingerprint,
+        blocks=info.blocks,
+        width=info.width,
+        dtype=info.dtype,
+        layer=layer,
+        hidden_state=layer + 1 if isinstance(layer, int) else tuple(block + 1 for block in layer),
+        at=at,
+    )
+
+
+def data_part(
+    corpus: Corpus, splits: Mapping[str, SplitPart], clusters: int, mask: Mapping[str, Any] | None = None
+) -> DataPart:
+    """Describe where documents come from, and what of them was measured."""
+    origin = corpus.origin
+    return DataPart(
+        source=origin.source,
+        name=origin.name,
+        config=origin.config,
+        revision=origin.revision,
+        mirror=origin.mirror,
+        fingerprint=corpus.fingerprint,
+        splits=dict(splits),
+        clusters=clusters,
+        mask=dict(mask or {}),
+    )
