@@ -113,7 +113,7 @@ class TestExchanged:
             y_n, x_n = (draw.permutation(len(size_g)) % 2)[group_n], draw.normal(size=len(size_g))[group_n]
             for found, label_n in ((own, y_n), (null, exchanged(y_n, group_n, seed))):
                 found.append(x_n[label_n == 1].mean() - x_n[label_n == 0].mean())
-        # The ratio of two standard deviations of 300 each has a standard error of .06; laid down end to end, labels give .61.
+        # The ratio of two standard deviations of 300 each has a standard error of .06; labels laid end to end give .61.
         assert np.std(null) / np.std(own) == pytest.approx(1.0, abs=0.12)
 
     def test_nothing_is_left_of_who_wrote_the_answer(self) -> None:
