@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import Setting
-from harness.stats.nulls import exchanged
 from harness.training.wrapped_probe import WrappedProbe
 
 
@@ -27,4 +26,4 @@ class PermutedLabel(WrappedProbe):
 
     def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
         """Exchange whole groups' labels, then fit the probe."""
-        self._probe.fit(x_nF, exchanged(y_n, group_n, self._seed), group_n)
+        self.fit_exchanged(x_nF, y_n, group_n, self._seed)

@@ -12,7 +12,8 @@ RULES = (
     "Beyond a control: yes where the whole interval of the margin in AUROC lies above 0, no where it lies below, else "
     "undecided. The intervals hold for everything that is judged in the table together (Bonferroni: every method over "
     "every floor, its added AUROC, its selectivity and its leak), so a table with many methods asks more of each. "
-    "Undecided is not no: the answers may be too few.",
+    "Undecided is not no: the answers may be too few. All intervals are over problems, with the fitted probes held fixed: "
+    "a bound that clears by little may not do so where probes are fitted on other problems.",
     "Beyond the model's own view of its answer: the same rule for added_auroc, which fits both together.",
     "More than memory of the problems: the same rule for selectivity, which subtracts the score on random labels of "
     "problems under the same split.",
