@@ -20,6 +20,9 @@ BESIDE = ("bal_acc", "added_auroc", "selectivity", "leak_check", "train_test_gap
 # Of which a conclusion is drawn.
 JUDGED = ("added_auroc", "selectivity", "leak_check")
 ALPHA = 0.05
+# Of the standard error of a score from J folds, whose answers fit each other's probes: the root of
+# (1/J + 1/(J - 1)) / (1/J) for J = 5 (Nadeau and Bengio 2003, Machine Learning 52, section 3).
+REFITS = 1.5
 
 
 def comparisons(source: Source) -> int:
@@ -63,9 +66,10 @@ def together(metric: Metric, found: Estimate, sides: Sequence[Sequence[Parts]], 
     """Return what was found of one side, or of the difference of two, with the interval of a level that many need.
 
     Student's t on what each cluster contributes: of 2 000 resamples one in a thousand is two, which is no quantile.
+    Widened by ``REFITS``, since the clusters of a fold also fitted the probes of the others.
     """
     if found.value is None or found.lo is None:
         return measure(found)
     pseudo = [metric_pseudo_values(metric, side) for side in sides]
-    spread = crossed_se(pseudo[0]) if len(pseudo) == 1 else difference_se(pseudo[0], pseudo[1])
-    return measure(t_interval(found.value, *spread, pseudo[0], Plan(level=level)))
+    se, df = crossed_se(pseudo[0]) if len(pseudo) == 1 else difference_se(pseudo[0], pseudo[1])
+    return measure(t_interval(found.value, REFITS * se, df, pseudo[0], Plan(level=level)))
