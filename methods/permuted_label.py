@@ -26,9 +26,4 @@ class PermutedLabel(WrappedProbe):
 
     def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
         """Exchange whole groups' labels, then fit the probe."""
-        groups, of_n = np.unique(group_n, return_inverse=True)
-        rank_g = np.random.default_rng(self._seed).permutation(len(groups))
-        shuffled_n = np.empty_like(y_n)
-        # laid down group by group in another order of the groups: each class keeps its number of answers
-        shuffled_n[np.argsort(of_n, kind="stable")] = y_n[np.argsort(rank_g[of_n], kind="stable")]
-        self._probe.fit(x_nF, shuffled_n, group_n)
+        self.fit_exchanged(x_nF, y_n, group_n, self._seed)

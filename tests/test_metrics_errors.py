@@ -147,3 +147,8 @@ def test_without_pairs_of_one_author_there_is_a_reason(author: Array, y: Array, 
     value, reason = get_metric("auroc_within_author").point(held)
     assert value is None
     assert says in str(reason)
+
+
+@pytest.mark.parametrize("name", ["cohens_d_max", "n_above_null"])
+def test_a_probe_of_permuted_labels_has_the_same_effect_sizes_and_is_no_null_of_them(name: str) -> None:
+    assert get_metric(name).derived is False

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from harness.stats.effects import cohens_d
-from harness.stats.nulls import against_null
+from harness.stats.nulls import against_null, exchanged
 
 
 class TestCohen:
@@ -91,3 +91,38 @@ class TestNull:
             true += bool(against_null(observed, draws[1:], np.ones(40, dtype=bool)).p_max[0] < 0.05)
         assert false <= 20, f"{false} of 200 null data sets had a rejection"
         assert true >= 180
+
+
+class TestExchanged:
+    def test_each_group_gets_the_labels_of_one_other_group(self) -> None:
+        draw = np.random.default_rng(0)
+        group_n = draw.permutation(np.repeat(np.arange(30), 3))
+        label_n = 10 * group_n + draw.integers(0, 2, 90)
+        new_n = exchanged(label_n, group_n, 1)
+        found = {tuple(sorted(new_n[group_n == group])) for group in range(30)}
+        assert found == {tuple(sorted(label_n[group_n == group])) for group in range(30)}
+        assert (new_n != label_n).mean() > 0.9
+
+    def test_noise_has_the_spread_it_has_where_groups_differ_in_size(self) -> None:
+        """Sums of one digit are drawn again and again: groups of 2 to 16 equal answers, all right or all wrong."""
+        size_g = np.repeat([2, 4, 8, 16], [40, 8, 5, 3])
+        group_n = np.repeat(np.arange(len(size_g)), size_g)
+        own, null = [], []
+        for seed in range(300):
+            draw = np.random.default_rng(seed)
+            y_n, x_n = (draw.permutation(len(size_g)) % 2)[group_n], draw.normal(size=len(size_g))[group_n]
+            for found, label_n in ((own, y_n), (null, exchanged(y_n, group_n, seed))):
+                found.append(x_n[label_n == 1].mean() - x_n[label_n == 0].mean())
+        # The ratio of two standard deviations of 300 each has a standard error of .06; labels laid end to end give .61.
+        assert np.std(null) / np.std(own) == pytest.approx(1.0, abs=0.12)
+
+    def test_nothing_is_left_of_who_wrote_the_answer(self) -> None:
+        group_n, author_n = np.repeat(np.arange(50), 4), np.tile(np.arange(4), 50)
+        found = [exchanged((author_n == 0).astype(np.int64), group_n, seed)[author_n == 0].mean() for seed in range(40)]
+        # 2000 answers with a share of one quarter: a standard error of .01.
+        assert np.mean(found) == pytest.approx(0.25, abs=0.04)
+
+    def test_no_class_is_lost(self) -> None:
+        group_n = np.array([0, 0, 0, 0, 1, 2, 3])
+        label_n = np.array([2, 1, 0, 0, 0, 0, 0])
+        assert all(set(exchanged(label_n, group_n, seed)) == {0, 1, 2} for seed in range(50))

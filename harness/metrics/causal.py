@@ -58,7 +58,8 @@ def causal_shift(parts: Parts, w: Array) -> Array:
 
     Δ log p is the change of an answer's log-probability per token after the first ablated position, under the model
     itself. ``D`` of random features of the probe, at the same positions and edit norms, is taken off. The interval is
-    over problems; the features and draws are held fixed.
+    over problems; the features and draws are held fixed. A set of random features differs from the mean of others too,
+    and its interval may well leave out 0: an effect is one where ``causal_over_random`` lies above 1 as well.
     """
     top, random = _both(parts, w)
     return np.asarray(top - random.mean(-1), dtype=np.float64)

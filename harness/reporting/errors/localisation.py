@@ -15,8 +15,7 @@ from harness.metrics.contract import Array, Metric, NotComputableError, Parts, g
 from harness.reporting.contract import Measure, measure
 from harness.reporting.errors.findings import Block, Localisation, Shown
 from harness.reporting.errors.places import layers, positions
-from harness.reporting.errors.summary import RANKED, family_level
-from harness.stats.estimate import Plan
+from harness.reporting.errors.summary import RANKED, family_level, together
 from harness.stats.memo import remembered
 from harness.stats.paired import difference
 from harness.stats.summary import metric_pseudo_values, summarise
@@ -77,10 +76,10 @@ def _side(parts: Parts, names: Sequence[str], count: int) -> _Side | None:
     return _Side(read(p_n), tuple(map(read, alone_nB.T)), tuple(map(read, removed_nB.T)))
 
 
-def _alone(metric: Metric, side: _Side | None, place: int, plan: Plan | None = None) -> Measure:
+def _alone(metric: Metric, side: _Side | None, place: int) -> Measure:
     if side is None:
         return Measure(None, reason="not measured under exchanged labels")
-    return measure(summarise(metric, [side.alone[place]], plan))
+    return measure(summarise(metric, [side.alone[place]]))
 
 
 def _drop(metric: Metric, side: _Side | None, place: int) -> Measure:
@@ -101,8 +100,9 @@ def _counted(parts: Parts, name: str, place: int) -> Shown:
 
 def _informative(metric: Metric, side: _Side) -> int:
     """Count the places that tell something, at the level at which all of their bounds hold together."""
-    plan = Plan(level=family_level(len(side.alone)))
-    lower = [_alone(metric, side, place, plan).ends[0] for place in range(len(side.alone))]
+    level = family_level(len(side.alone))
+    found = [together(metric, summarise(metric, [parts]), [[parts]], level) for parts in side.alone]
+    lower = [one.ends[0] for one in found]
     return sum(bound is not None and bound > 0.5 for bound in lower)
 
 
