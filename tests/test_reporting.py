@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from test_track_errors import content
 
 import harness
 from harness.board.publish import publish
+from harness.cli import main
 from harness.errors import UserError
 from harness.reporting.errors.findings import Findings, Table
 from harness.reporting.errors.published import published
@@ -255,6 +259,27 @@ def test_mistakes_are_told(words: tuple[str, ...], says: str, run: Path, capsys:
     assert (answer.code, answer.out) == (2, "")
     assert says in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_full_disk_is_one_line_and_other_errors_are_not_hidden(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("report", "errors", "--run", str(small), "--output-path", str(tmp_path / "out"))
+
+    def broken(number: int) -> Callable[[int], None]:
+        def sync(_: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return sync
+
+    monkeypatch.setattr("harness.store.files.os.fsync", broken(errno.ENOSPC))
+    answer = call(capsys, *words)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "harness: no space left on device; what was finished is kept, call it again to go on\n"
+    assert not list((tmp_path / "out").iterdir())
+    monkeypatch.setattr("harness.store.files.os.fsync", broken(errno.EBADF))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        main(list(words))
 
 
 def test_a_run_without_the_track_is_refused(tmp_path: Path) -> None:
