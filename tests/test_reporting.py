@@ -155,6 +155,13 @@ def test_calibration_agrees_with_scikit_learn(table: Table) -> None:
     assert all(0 <= one.share.lo <= one.share.value <= one.share.hi <= 1 for one in bins)  # type: ignore[operator]
 
 
+def test_a_leak_is_no_merit(made: Report) -> None:
+    """What speaks for a probe is green; whether its score would leak is in the colour of text."""
+    leaks = [one for one in made.findings.tables[0].conclusions if not one.praise]
+    assert {one.question for one in leaks} == {"would gain from a split by rows (a leak)"}
+    assert made.html().count('class="verdict plain"') == len(leaks) == 2
+
+
 def test_examples_are_the_surest_one_of_a_group(table: Table) -> None:
     held, found = parts(truth(), 0.0, 10 + sum(b"idle")), {one.label: one for one in table.examples}["idle"]
     wrong, said = held["item_y"] > 0, held["item_p"] >= 0.5
