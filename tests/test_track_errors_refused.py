@@ -79,7 +79,7 @@ REFUSED = {
     "problems longer than the context": (
         lambda number: plain(number) | {"problem": "1 + " * 60 + str(number)},
         {},
-        "of 40, 40 are too short and 0 have an empty label",
+        "0 have an empty label; 40 reach beyond the context, see 'budget.context'.",
     ),
     "empty answers": (plain, {'" {{ said }}"': "\"{{ '' if said else said }}\""}, "of 40, 40 are too short"),
 }

@@ -18,7 +18,7 @@ def cluster_sums(parts: Parts, of_n: Array, cluster: str, clusters: int) -> Arra
 
     A resample then costs as much as there are clusters, not items.
     """
-    return np.bincount(parts[cluster].astype(np.int64), of_n, clusters)
+    return np.asarray(np.bincount(parts[cluster].astype(np.int64), of_n, clusters), dtype=np.float64)
 
 
 def auroc_in_folds(score_n: Array, positive_n: NDArray[np.bool_], fold_n: Array, w_n: Array, reason: str) -> Array:
