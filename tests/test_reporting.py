@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from test_track_errors import content
 
 import harness
 from harness.board.publish import publish
+from harness.cli import main
 from harness.errors import UserError
 from harness.metrics.contract import get_metric
 from harness.reporting.errors.findings import Findings, Table
@@ -191,6 +195,13 @@ def test_calibration_agrees_with_scikit_learn(table: Table) -> None:
     assert all(0 <= one.share.lo <= one.share.value <= one.share.hi <= 1 for one in bins)  # type: ignore[operator]
 
 
+def test_a_leak_is_no_merit(made: Report) -> None:
+    """What speaks for a probe is green; whether its score would leak is in the colour of text."""
+    leaks = [one for one in made.findings.tables[0].conclusions if not one.praise]
+    assert {one.question for one in leaks} == {"would gain from a split by rows (a leak)"}
+    assert made.html().count('class="verdict plain"') == len(leaks) == 2
+
+
 def test_examples_are_the_surest_one_of_a_group(table: Table) -> None:
     held, found = parts(truth(), 0.0, 10 + sum(b"idle")), {one.label: one for one in table.examples}["idle"]
     wrong, said = held["item_y"] > 0, held["item_p"] >= 0.5
@@ -295,6 +306,27 @@ def test_mistakes_are_told(words: tuple[str, ...], says: str, run: Path, capsys:
     assert (answer.code, answer.out) == (2, "")
     assert says in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_full_disk_is_one_line_and_other_errors_are_not_hidden(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("report", "errors", "--run", str(small), "--output-path", str(tmp_path / "out"))
+
+    def broken(number: int) -> Callable[[int], None]:
+        def sync(_: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return sync
+
+    monkeypatch.setattr("harness.store.files.os.fsync", broken(errno.ENOSPC))
+    answer = call(capsys, *words)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "harness: no space left on device; what was finished is kept, call it again to go on\n"
+    assert not list((tmp_path / "out").iterdir())
+    monkeypatch.setattr("harness.store.files.os.fsync", broken(errno.EBADF))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        main(list(words))
 
 
 def test_a_run_without_the_track_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from data_tasks import write_rows
 from numpy.typing import NDArray
-from running import values
+from running import PLUGINS, values
 from sklearn.metrics import roc_auc_score
 from test_track_errors import TASK, content, record
 
@@ -295,10 +295,10 @@ def test_metrics_by_hand_and_under_weights() -> None:
 def test_records_hold_both_scores_apart_and_a_reason_where_there_is_no_direction(tmp_path: Path, cache: Path) -> None:
     predictive = "auroc, brier"
     asked = content(tmp_path, 30, metrics=f"{predictive}, causal_shift, causal_over_random")
-    both = evaluate("raw_lr,majority", "sums", tmp_path / "both", include_path=[asked], controls=False)
+    both = evaluate("toy_means,majority", "sums", tmp_path / "both", include_path=[asked, PLUGINS], controls=False)
     fewer = content(tmp_path, 30, metrics=predictive)
-    plain = evaluate("raw_lr", "sums", tmp_path / "plain", include_path=[fewer], controls=False)
-    found, without = record(both, "raw_lr"), record(plain, "raw_lr")
+    plain = evaluate("toy_means", "sums", tmp_path / "plain", include_path=[fewer, PLUGINS], controls=False)
+    found, without = record(both, "toy_means"), record(plain, "toy_means")
     assert {name: values(found)[name] for name in ("auroc", "brier")} == values(without)
     assert values(found)["causal_shift"] is not None
     assert found.metrics["causal_shift"].interval is not None

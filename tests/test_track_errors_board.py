@@ -16,7 +16,7 @@ from harness.run.engine import Outcome
 from harness.run.evaluate import Options, evaluate
 
 METRICS = "auroc, kind_bal_acc, kind_auroc, selectivity, train_test_gap, leak_check, cohens_d_max"
-PROBES = ("error_types", "raw_lr", "confidence")
+PROBES = ("error_types", "confidence")
 
 
 def content(folder: Path) -> Path:
@@ -52,7 +52,7 @@ def outcome(folder: Path) -> Outcome:
 
 
 def test_kinds_are_told_by_a_probe_that_is_told_them_alone(outcome: Outcome) -> None:
-    told, plain = record(outcome, "error_types"), record(outcome, "raw_lr")
+    told, plain = record(outcome, "error_types"), record(outcome, "confidence")
     assert (values(told)["kind_bal_acc"] or 0) > 0.9
     assert (values(told)["kind_auroc"] or 0) > 0.9
     assert (values(told)["auroc"] or 0) > 0.95
@@ -66,7 +66,7 @@ def test_details_hold_the_share_of_each_kind_that_is_told(outcome: Outcome) -> N
     assert sum(told.details[f"answers: {name}"] for name in names) == told.details["answers"]
     recalls = [told.details[f"recall: {name}"] for name in names]
     assert sum(recalls) / 3 == pytest.approx(values(told)["kind_bal_acc"])
-    assert not [name for name in record(outcome, "raw_lr").details if name.startswith("recall")]
+    assert not [name for name in record(outcome, "confidence").details if name.startswith("recall")]
 
 
 def test_a_control_task_is_judged_on_its_own_labels(outcome: Outcome) -> None:
@@ -78,7 +78,7 @@ def test_a_control_task_is_judged_on_its_own_labels(outcome: Outcome) -> None:
         assert found["selectivity"] == 0.0
         assert found["kind_bal_acc"] is None
         # as many groups are 1 as answers are wrong, to a group
-        wrong = record(outcome, "raw_lr").details["wrong"]
+        wrong = record(outcome, "confidence").details["wrong"]
         assert one.details["wrong"] == pytest.approx(wrong, abs=2)
 
 
@@ -128,7 +128,7 @@ def test_an_audit_finds_that_batches_change_nothing_and_controls_are_where_they_
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(folder / "cache"))
     options: Options = {"include_path": [folder]}
-    request = Request("sums", metrics=("auroc",), methods=PROBES[2:], output_path=folder / "run", options=options)
+    request = Request("sums", metrics=("auroc",), methods=PROBES[1:], output_path=folder / "run", options=options)
     (card,) = harness.audit(request, "harness audit sums")
     assert card.checks["null_floor"].value is not None
     assert card.checks["batch_size"].passed is True

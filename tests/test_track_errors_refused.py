@@ -62,7 +62,7 @@ def groups_of(count: int) -> Callable[[int], Row]:
 
 
 REFUSED = {
-    "one class": (labelled(lambda *_: "right"), {}, "labels found: right"),
+    "one class": (labelled(lambda *_: "right"), {}, "labels found: 40 x 'right'"),
     "another word for right": (labelled(lambda *_: "correct"), {}, "must have the label 'right'"),
     "one group": (one_group, {}, "in 10 groups; the budget gives 20 right and 20 wrong ones in 1"),
     "fewer groups than folds": (groups_of(3), {}, "in 10 groups; the budget gives 20 right and 20 wrong ones in 3"),
@@ -79,7 +79,7 @@ REFUSED = {
     "problems longer than the context": (
         lambda number: plain(number) | {"problem": "1 + " * 60 + str(number)},
         {},
-        "of 40, 40 are too short and 0 have an empty label",
+        "0 have an empty label; 40 reach beyond the context, see 'budget.context'.",
     ),
     "empty answers": (plain, {'" {{ said }}"': "\"{{ '' if said else said }}\""}, "of 40, 40 are too short"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -16,6 +17,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Matrices of pre-activations are taken and given back at every step: measured, writing a fresh one in pages of 2 MiB
 # takes a third of the time it takes in pages of 4 KiB. Read by torch at its first matrix.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+# What a disk may say while anything is written; other errors of files are ours to explain.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,6 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except click.ClickException as error:
         _fail(_usage(error), 2)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        _fail(f"{os.strerror(error.errno).lower()}; what was finished is kept, call it again to go on", 1)
     except ReaderGoneError:
         # Nothing is wrong (`harness list methods | head`); what is still in the buffer must not fail at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.contract import Array, NotComputableError, Parts, metric, ratio
-from harness.metrics.items import auroc_in_folds, item_weights
+from harness.metrics.items import auroc_in_folds, cluster_sums, item_weights
 
 ERRORS = ("errors",)
 ITEMS = ("item_cluster", "item_fold")
@@ -42,9 +42,11 @@ def said_kinds(parts: Parts) -> NDArray[np.int64]:
 
 def kind_recall(parts: Parts, w: Array, kind: int) -> Array:
     """Return the share of the answers of one kind (0: right) of which that kind is said, ``[...]``."""
-    w_n, own_n = item_weights(parts, w, "item_cluster"), parts["item_kind"] == kind
-    said_n = said_kinds(parts) == kind
-    return ratio((w_n * (own_n & said_n)).sum(-1), (w_n * own_n).sum(-1), "no answer is of this kind")
+    own_n, said_n = parts["item_kind"] == kind, said_kinds(parts) == kind
+    told, every = (
+        w @ cluster_sums(parts, one.astype(np.float64), "item_cluster", w.shape[-1]) for one in (own_n & said_n, own_n)
+    )
+    return ratio(told, every, "no answer is of this kind")
 
 
 @metric(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
-from harness.metrics.items import auroc_in_folds, by_score, item_weights
+from harness.metrics.items import auroc_in_folds, by_score, cluster_sums, item_weights
 
 ERRORS = ("errors",)
 ITEMS = ("item_cluster", "item_p", "item_y")
@@ -23,9 +23,12 @@ def _weights(parts: Parts, w: Array) -> Array:
     return item_weights(parts, w, "item_cluster")
 
 
+def _total(parts: Parts, w: Array, of_n: Array) -> Array:
+    return w @ cluster_sums(parts, of_n, "item_cluster", w.shape[-1])
+
+
 def _share(parts: Parts, w: Array, of: Array, among: Array, reason: str) -> Array:
-    w_n = _weights(parts, w)
-    return ratio((w_n * (of * among)).sum(-1), (w_n * among).sum(-1), reason)
+    return ratio(_total(parts, w, of * among), _total(parts, w, among), reason)
 
 
 def _balanced(parts: Parts, w: Array, said: Array, true: Array, reason: str = _ONE_CLASS) -> Array:
@@ -172,8 +175,8 @@ def recall_wrong(parts: Parts, w: Array) -> Array:
 )
 def f1_wrong(parts: Parts, w: Array) -> Array:
     """Harmonic mean of precision and recall of the wrong answers."""
-    w_n, called = _weights(parts, w), parts["item_p"] >= _LIMIT
-    hit, said, true = ((w_n * one).sum(-1) for one in (called * parts["item_y"], called, parts["item_y"]))
+    called = (parts["item_p"] >= _LIMIT).astype(np.float64)
+    hit, said, true = (_total(parts, w, one) for one in (called * parts["item_y"], called, parts["item_y"]))
     return ratio(2 * hit, said + true, "no answer is wrong or called so")
 
 
@@ -205,13 +208,12 @@ def ece(parts: Parts, w: Array) -> Array:
     """Expected calibration error: the mean over bins of |mean probability - share wrong|, by answers in the bin.
 
     Above 0 by chance too: about .04 where a calibrated probe spreads 500 answers evenly over the bins. A probe that
-    says the same of all has one bin, so ``majority`` looks better than it is; ``brier`` tells them apart.
+    says the same of all has one bin, so the larger class looks better than it is; ``brier`` tells them apart.
     """
-    w_n = _weights(parts, w)
     bin_n = np.minimum((parts["item_p"] * BINS).astype(np.int64), BINS - 1)
     off_n = parts["item_p"] - parts["item_y"]
-    gaps = [np.abs((w_n * off_n * (bin_n == b)).sum(-1)) for b in range(BINS)]
-    return ratio(np.sum(gaps, axis=0), w_n.sum(-1), "there is no answer")
+    gaps = [np.abs(_total(parts, w, off_n * (bin_n == b))) for b in range(BINS)]
+    return ratio(np.sum(gaps, axis=0), _total(parts, w, np.ones_like(off_n)), "there is no answer")
 
 
 @metric(

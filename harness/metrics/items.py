@@ -10,7 +10,15 @@ from harness.metrics.contract import Array, Parts, ratio
 
 def item_weights(parts: Parts, w: Array, cluster: str) -> Array:
     """Return the weight of each item, ``[..., n]``; ``cluster`` names the part that tells an item's cluster."""
-    return np.asarray(w[..., parts[cluster].astype(np.int64)], dtype=np.float64)
+    return np.asarray(w, dtype=np.float64).take(parts[cluster].astype(np.int64), axis=-1)
+
+
+def cluster_sums(parts: Parts, of_n: Array, cluster: str, clusters: int) -> Array:
+    """Add up a number of each item inside its cluster, ``[C]``: weighted sums of items need no more than this.
+
+    A resample then costs as much as there are clusters, not items.
+    """
+    return np.asarray(np.bincount(parts[cluster].astype(np.int64), of_n, clusters), dtype=np.float64)
 
 
 def auroc_in_folds(score_n: Array, positive_n: NDArray[np.bool_], fold_n: Array, w_n: Array, reason: str) -> Array:

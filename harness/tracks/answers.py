@@ -112,10 +112,11 @@ class AnswerReader:
             sequences.append(Tokens(number, tuple(ids), start, at))
             tokens += len(ids)
         if not sequences:
+            longer = f"; {cut} reach beyond the context, see 'budget.context'" if cut else ""
             raise UserError(
                 f"task '{self.task.spec.task}': no labelled answer has the {len(self.spec.positions.names)} positions "
                 f"that are read within {self.task.budget.context} tokens; of {seen}, {short} are too short and "
-                f"{unlabelled} have an empty label."
+                f"{unlabelled} have an empty label{longer}."
             )
         return Taken(tuple(sequences), short, unlabelled, cut, len(self.documents) - seen)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.reporting.contract import Measure
 from harness.reporting.errors.findings import Conclusion, Effects, Localisation, Score, Verdict
@@ -54,7 +55,8 @@ def _of_score(score: Score) -> Iterator[Conclusion]:
     for one in score.versus:
         yield _judged(score.label, f"tells wrong answers beyond {one.control}", one.adjusted, "margin in AUROC")
     for name, (question, what, null) in _QUESTIONS.items():
-        yield _judged(score.label, question, score.adjusted[name], what, null)
+        found = _judged(score.label, question, score.adjusted[name], what, null)
+        yield replace(found, praise=name != "leak_check")
 
 
 def _judged(label: str, question: str, found: Measure, name: str, null: float = 0.0) -> Conclusion:

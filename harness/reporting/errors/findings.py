@@ -169,12 +169,13 @@ class Examples:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """A question, what the evidence says, and the number it says it by."""
+    """A question, what the evidence says, and the number it says it by; whether a yes speaks for the method."""
 
     label: str
     question: str
     verdict: Verdict
     because: str
+    praise: bool = True
 
 
 @dataclass(frozen=True)
