@@ -13,7 +13,7 @@ RULES = (
     "Beyond a control: yes where the whole interval of the margin in AUROC lies above 0, no where it lies below, else "
     "undecided. The intervals hold for everything that is judged in the table together (Bonferroni: every method over "
     "every floor, its added AUROC, its selectivity and its leak), so a table with many methods asks more of each. "
-    "Undecided is not no: the answers may be too few. What is judged has bounds 1.5 times as wide as those of probes "
+    "Undecided is not no: the answers may be too few. All these bounds are 1.5 times as wide as those of probes "
     "held fixed (Nadeau and Bengio 2003, five folds): each fold's answers also fitted the probes of the others, and of "
     "pure noise 95 % intervals without it hold one half in 82 to 87 of 100 draws.",
     "Beyond the model's own view of its answer: the same rule for added_auroc, which fits both together.",
