@@ -326,8 +326,9 @@ class ErrorProbe(Method):
     """
 
     kind: ClassVar[str] = "error_probe"
-    located: ClassVar[bool] = True
-    """Whether it is asked at which blocks it reads what it tells; not of a probe that is a null itself."""
+    null: ClassVar[bool] = False
+    """Whether it is another probe on other labels. It is asked nothing but what it tells: what it reads, and where, the
+    other probe is asked."""
     labels: Labels = "wrong"
     """What it is told of the answers it is fitted on: class 0 is right and 1 wrong; or ``kind``, 0 is right and every
     kind of error a class of its own, where a task has several; or ``control``, a label drawn at random for each group,

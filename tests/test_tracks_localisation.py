@@ -193,7 +193,7 @@ def test_a_null_is_not_asked_where_it_reads() -> None:
     class Null(Distance):
         """Is a null."""
 
-        located = False
+        null = True
 
     assert localised(Null(), *made(0.0), 0, PLACES) == {}
 

@@ -13,7 +13,7 @@ from harness.tracks.causal import ORDERED as CAUSAL
 from harness.tracks.causal import causal_details, causal_parts
 from harness.tracks.contract import Contribution
 from harness.tracks.error_kinds import Kinds
-from harness.tracks.folds import Floats, Judged, fold_parts, joined_parts, leak_parts
+from harness.tracks.folds import Floats, Judged, control_parts, fold_parts, joined_parts, leak_parts
 from harness.tracks.study import Found, Study
 from harness.training.logistic import OUTER
 
@@ -36,9 +36,16 @@ class CrossValidation(Study):
         return tuple(f"fold {fold}" for fold in range(OUTER))
 
     def measure(self, step: int, probe: ErrorProbe, features: Features, items: Judged) -> Contribution:
-        """Return what the probe says of one fold's answers; what costs more fits, where it is asked for."""
+        """Return what the probe says of one fold's answers; what costs more fits, where it is asked for.
+
+        Of a null the fold alone: selectivity, leaks and what confidence lacks are questions to its probe.
+        """
         reader, wanted = self.asked.reader, self.asked.wanted
         parts: Contribution = {**fold_parts(probe, features, items, step)}
+        if probe.null:
+            return parts
+        if "control_p" in wanted:
+            parts |= control_parts(probe, features, items, step)
         if "leak_p" in wanted:
             parts |= leak_parts(probe, features, items, step)
         if "joined_p" in wanted:

@@ -103,19 +103,23 @@ def fold_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) 
     p_nK = chances(probe, x_nF, items.told_n, items.group_n, ~test_n)
     p_n, prior_K = _not_right(p_nK), np.bincount(items.told_n[~test_n], minlength=p_nK.shape[1]) / (~test_n).sum()
     right_n = (p_n >= 0.5) == (items.y_n > 0)
-    own = items.y_n is items.control_n
-    control_n = p_n if own else chance(probe, x_nF, items.control_n, items.group_n, ~test_n)
     kinds = {} if items.kinds is None else {"kind_p": p_nK[test_n], "kind_prior": np.tile(prior_K, (test_n.sum(), 1))}
     return kinds | {
         "index": np.flatnonzero(test_n).astype(np.float64),
         "item_y": items.y_n[test_n].astype(np.float64),
         "item_p": p_n[test_n],
         "item_prior": np.full(int(test_n.sum()), prior_K[1:].sum()),
-        "control_p": control_n[test_n],
-        "control_prior": np.full(int(test_n.sum()), items.control_n[~test_n].mean()),
         "train_right": np.array([float(right_n[~test_n].sum())]),
         "train_n": np.array([float((~test_n).sum())]),
     }
+
+
+def control_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) -> dict[str, Floats]:
+    """Return the control task of one fold, rows in the order of ``index`` of ``fold_parts``."""
+    test_n = items.fold_n == fold
+    p_n = chance(probe, features.value_nF, items.control_n, items.group_n, ~test_n)
+    prior_n = np.full(int(test_n.sum()), items.control_n[~test_n].mean())
+    return {"control_p": p_n[test_n], "control_prior": prior_n}
 
 
 def leak_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) -> dict[str, Floats]:

@@ -57,10 +57,10 @@ def exchanged_items(items: Judged) -> Judged:
 def localised(probe: ErrorProbe, features: Features, items: Judged, step: int, places: int) -> dict[str, NDArray[Any]]:
     """Return what one step adds: a fold's answers judged by the whole probe, by each place alone, and without each.
 
-    Nothing where the probe is none to be asked, or reads at no place. The whole probe chooses its settings anew, and so
+    Nothing where the probe is a null, or reads at no place. The whole probe chooses its settings anew, and so
     does each place alone, which has fewer features; without a place the settings are those of the whole.
     """
-    if not probe.located or not (features.block_F >= 0).any():
+    if probe.null or not (features.block_F >= 0).any():
         return {}
     null, fold = divmod(step, OUTER)
     items = exchanged_items(items) if null else items

@@ -25,7 +25,12 @@ class EffectSizes(Study):
         return ("effect sizes",)
 
     def measure(self, step: int, probe: ErrorProbe, features: Features, items: Judged) -> Contribution:
-        """Return the effect size of every feature, and what the largest come to under exchanged labels."""
+        """Return the effect size of every feature, and what the largest come to under exchanged labels.
+
+        Nothing of a null: it reads what its probe reads, and the labels are the same.
+        """
+        if probe.null:
+            return {}
         value_nF, y_n = features.value_nF, items.y_n
         found = effect_sizes(value_nF, y_n, items.group_n)
         by_block = found.by_block(features.block_F, self.asked.places) if (features.block_F >= 0).any() else {}
@@ -44,6 +49,8 @@ class EffectSizes(Study):
     def reduce(self, contributions: Sequence[Contribution]) -> Found:
         """Return the largest effect, how many lie above the threshold, and the table."""
         (sizes,) = contributions
+        if not sizes:
+            return Found({})
         size_F, threshold = np.abs(np.nan_to_num(sizes["cohens_d"])), float(sizes["threshold"][0])
         parts = {
             "d_max": np.array([size_F.max(initial=0.0)]),

@@ -49,6 +49,10 @@ class Axes:
         """Return the place of each row on the axes, ``[n, R]``."""
         return np.asarray((scaled_nA @ self.row_NA.T) @ self.turn_NR, dtype=np.float64)
 
+    def weights(self, weight_KR: Floats) -> Floats:
+        """Return weights of features that say of rows what ``weight_KR`` says of their places, ``[K, A]``."""
+        return np.asarray((weight_KR @ self.turn_NR.T) @ self.row_NA, dtype=np.float64)
+
 
 def axes(row_NA: Floats) -> tuple[Axes, Floats]:
     """Return the axes on which rows have any length, and the rows' places on them ``[N, R]``.
@@ -83,6 +87,17 @@ class Scaling:
         scaled = (feature_nF[:, self.alive_F] - self.mean_A) / self.spread_A
         return np.asarray(scaled if self.axes is None else self.axes.of(scaled), dtype=np.float64)
 
+    def unscaled(self, model: LogisticRegression) -> LogisticRegression:
+        """Return a regression on scaled features as one on the features that vary, which says the same.
+
+        Rows need not be scaled and turned then: of many features that takes longer than the fit.
+        """
+        weight_KA = model.coef_ if self.axes is None else self.axes.weights(model.coef_)
+        model.coef_ = weight_KA / self.spread_A
+        model.intercept_ = model.intercept_ - model.coef_ @ self.mean_A
+        model.n_features_in_ = len(self.mean_A)
+        return model
+
 
 def scaling(train_nF: NDArray[Any], least_rows: int = 0) -> tuple[Scaling, Floats]:
     """Return the scaling of train rows, and these rows scaled.
@@ -106,7 +121,7 @@ class GroupedLogistic:
 
     def __init__(self, least_rows: int = 0) -> None:
         self._least_rows = least_rows
-        self._scaling: Scaling | None = None
+        self._alive_F: Rows | None = None
         self._model: LogisticRegression | int = 0
         self.strength = float("nan")
 
@@ -115,15 +130,19 @@ class GroupedLogistic:
 
         Inner folds keep groups whole; of strengths as good the least is taken.
         """
-        self._scaling, scaled = scaling(feature_nF, self._least_rows)
+        found, scaled = scaling(feature_nF, self._least_rows)
         self.strength = _strength(scaled, label_n, group_n) if strength is None else strength
-        self._model = _logistic(scaled, label_n, self.strength)
+        self._alive_F = found.alive_F
+        model = _logistic(scaled, label_n, self.strength)
+        self._model = model if isinstance(model, int) or not found.alive_F.any() else found.unscaled(model)
 
     def log_probs(self, feature_nF: NDArray[Any], classes: int) -> Floats:
         """Return log-probabilities ``[n, K]``; raises ``ValueError`` before ``fit``."""
-        if self._scaling is None:
+        if self._alive_F is None:
             raise ValueError("fit comes before log_probs")
-        return _scores(self._model, self._scaling.of(feature_nF), classes)
+        # nothing varies: all rows are one
+        alive_nA = feature_nF[:, self._alive_F] if self._alive_F.any() else np.zeros((len(feature_nF), 1))
+        return _scores(self._model, alive_nA.astype(np.float64, copy=False), classes)
 
 
 def _logistic(feature_nF: Floats, label_n: Ints, strength: float) -> LogisticRegression | int:

@@ -14,9 +14,9 @@ from harness.training.probe import PerFold
 
 
 class WrappedProbe(PerFold):
-    """Reads, fits and predicts as another probe does; a null itself, so it is neither located nor ablated."""
+    """Reads, fits and predicts as another probe does; a null itself."""
 
-    located = False
+    null = True
 
     def __init__(self, setting: Setting, use: str) -> None:
         """Wrap the probe that ``setting.uses`` holds under the name ``use``; raises ``ValueError`` on another kind."""
