@@ -16,6 +16,8 @@ class ControlTask(WrappedProbe):
 
     labels: Labels = "control"
 
+    null = True
+
     @dataclass(frozen=True)
     class Params:
         """``control_task`` has no parameters."""

@@ -15,6 +15,8 @@ from harness.training.wrapped_probe import WrappedProbe
 class PermutedLabel(WrappedProbe):
     """Fits the probe it controls after groups have exchanged their labels; judged on the true ones."""
 
+    null = True
+
     @dataclass(frozen=True)
     class Params:
         """``permuted_label`` has no parameters."""

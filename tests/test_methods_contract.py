@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.api import Dictionary, ErrorProbe, Method, Setting, Train
+from harness.api import Dictionary, Method, Setting, Train
 from harness.registry import build_method, check_params, method_class
 from harness.specs.library import FoundMethod, Library
-from harness.testing import SETTING, check_dictionary, check_error_probe, check_next_token, planted
+from harness.testing import SETTING, check_dictionary, check_next_token, planted
 
 LIBRARY = Library()
 DICTIONARIES = [
@@ -45,37 +45,6 @@ def test_dictionary_keeps_the_contract(name: str) -> None:
     make = method_class(found)
     params = check_params(found, make, found.spec.params)
     check_dictionary(make, params, uses=uses(found), needs=found.spec.needs, seeded=found.spec.seeded)
-
-
-PROBES = [
-    name
-    for name in LIBRARY.names("methods")
-    if LIBRARY.method(name).spec.kind == "error_probe" and LIBRARY.method(name).spec.code
-]
-
-
-def probe(name: str) -> ErrorProbe:
-    found = LIBRARY.method(name)
-    made: ErrorProbe = build_method(found, found.spec.params, SETTING)
-    return made
-
-
-@pytest.mark.parametrize("name", PROBES)
-def test_error_probe_keeps_the_contract(name: str) -> None:
-    found = LIBRARY.method(name)
-    make = method_class(found)
-    params = check_params(found, make, found.spec.params)
-    used = {role: probe("surface" if method == "any" else method) for role, method in found.spec.uses.items()}
-    check_error_probe(make, params, uses=used, seeded=found.spec.seeded)
-
-
-DECODERS = [name for name in LIBRARY.names("methods") if LIBRARY.method(name).spec.kind == "next_token"]
-
-
-@pytest.mark.parametrize("name", DECODERS)
-def test_decoder_keeps_the_contract(name: str) -> None:
-    found = LIBRARY.method(name)
-    assert isinstance(fitted(name), method_class(found))
 
 
 def shape(kind: Any) -> dict[str, Any]:

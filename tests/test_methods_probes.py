@@ -13,8 +13,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from harness.api import Answers, ArrayActivations, Dictionary, ErrorProbe, Features, Method, Setting, Train
 from harness.methods import hgb
-from harness.registry import build_method
+from harness.registry import build_method, check_params, method_class
 from harness.specs.library import Library
+from harness.testing import check_error_probe
 from harness.tracks.folds import fold_parts, judged
 from harness.training.calibration import Calibrated
 from harness.training.coded import codes_of
@@ -53,53 +54,35 @@ def dictionary(name: str) -> Dictionary:
     return made.eval().requires_grad_(False)
 
 
-def probe(name: str) -> ErrorProbe:
-    """Return a probe with what it uses: probes as they are, a random dictionary for each block; with fewer trees."""
-    found = LIBRARY.method(name)
+def used(name: str) -> tuple[dict[str, Method], dict[str, tuple[Method, ...]]]:
+    """Return what a probe uses: probes as they are, and a random dictionary for each block."""
     uses: dict[str, Method] = {}
     below: dict[str, tuple[Method, ...]] = {}
-    for role, used in found.spec.uses.items():
-        if used == "any" or LIBRARY.method(used).spec.kind == "error_probe":
-            uses[role] = probe("raw_lr" if used == "any" else used)
+    for role, other in LIBRARY.method(name).spec.uses.items():
+        if other == "any" or LIBRARY.method(other).spec.kind == "error_probe":
+            uses[role] = probe("raw_lr" if other == "any" else other)
         else:
             below[role] = (dictionary("random_dictionary"),) * L
-    params = {**found.spec.params, "iterations": 20, "rate": 0.3} if name == "hgb" else found.spec.params
-    made: ErrorProbe = build_method(found, params, Setting(D, 16, 3, 0, uses, below))
+    return uses, below
+
+
+def smaller(name: str) -> dict[str, Any]:
+    """Return a probe's parameters, with fewer trees."""
+    params = LIBRARY.method(name).spec.params
+    return {**params, "iterations": 20, "rate": 0.3} if name == "hgb" else params
+
+
+def probe(name: str) -> ErrorProbe:
+    made: ErrorProbe = build_method(LIBRARY.method(name), smaller(name), Setting(D, 16, 3, 0, *used(name)))
     return made
-
-
-def rearranged(given: Answers, order: Ints) -> Answers:
-    words = {name: tuple(getattr(given, name)[i] for i in order) for name in ("prompt", "answer", "author")}
-    return replace(
-        given, activation_nLPD=given.activation_nLPD[order], confidence_nK=given.confidence_nK[order], **words
-    )
 
 
 @pytest.mark.parametrize("name", PROBES)
 def test_a_probe_keeps_the_contract(name: str) -> None:
-    """Features are each answer's own; a fit gives probabilities, the same at every call, and leaves nothing behind."""
-    made, given = probe(name), answers(40)
-    found = made.features(given)
-    assert found.value_nF.shape == (40, len(found.block_F))
-    assert np.isfinite(found.value_nF).all()
-    assert set(found.block_F) <= {-1, *range(L * P)}
-    order = np.random.default_rng(1).permutation(40)
-    again = made.features(rearranged(given, order)).value_nF
-    assert np.allclose(again, found.value_nF[order], atol=1e-5)
-    y_n, group_n = (np.arange(40) // 2) % 2, np.arange(40) // 2
-    x_nF, before = found.value_nF, found.value_nF.copy()
-    made.fit(x_nF[:30], np.zeros(30, dtype=np.int64), group_n[:30])
-    assert made.predict(x_nF, 2)[:, 0] == pytest.approx(1.0)
-    made.fit(x_nF, y_n, group_n)
-    p_nK = made.predict(x_nF, 2)
-    assert p_nK.shape == (40, 2)
-    assert p_nK.sum(1) == pytest.approx(1.0)
-    assert np.allclose(made.predict(x_nF[7:9], 2), p_nK[7:9], atol=1e-9)
-    other = probe(name)
-    # A network over positions learns from its features where each was read.
-    other.fit(other.features(given).value_nF, y_n, group_n)
-    assert np.array_equal(other.predict(x_nF, 2), p_nK)
-    assert np.array_equal(x_nF, before)
+    found = LIBRARY.method(name)
+    make, (uses, below) = method_class(found), used(name)
+    params = check_params(found, make, smaller(name))
+    check_error_probe(make, params, uses=uses, at_blocks=below, seeded=found.spec.seeded)
 
 
 def planted(count: int = 120, gap: float = 4.0) -> tuple[Answers, Ints, Ints]:

@@ -30,7 +30,8 @@ def trained(name: str) -> bool:
     return isinstance(method, Autoencoder) and all(parameter.requires_grad for parameter in method.parameters())
 
 
-DICTIONARIES = [name for name in LIBRARY.names("methods") if not LIBRARY.method(name).spec.derived]
+SPECS = {name: LIBRARY.method(name).spec for name in LIBRARY.names("methods")}
+DICTIONARIES = [name for name, spec in SPECS.items() if spec.kind == "dictionary" and not spec.derived]
 TRAINED = [name for name in DICTIONARIES if trained(name)]
 STEERED = [name for name in TRAINED if "phases" not in LIBRARY.method(name).spec.params]
 # what its schedule asks for is a slow fit at an L0 that nobody chose; here it has to fit

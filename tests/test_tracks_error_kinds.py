@@ -13,7 +13,7 @@ from harness.metrics.error_kinds import said_kinds
 from harness.registry import build_method
 from harness.specs.library import Library
 from harness.tracks.error_kinds import kinds_of
-from harness.tracks.folds import Judged, fold_parts, joined_parts, judged
+from harness.tracks.folds import Judged, control_parts, fold_parts, joined_parts, judged
 from harness.training.logistic import OUTER
 
 LIBRARY = Library()
@@ -39,7 +39,10 @@ def answers(apart: float, count: int = 240) -> tuple[Features, Judged]:
 
 
 def parts_of(one: ErrorProbe, features: Features, items: Judged) -> dict[str, Array]:
-    found = [fold_parts(one, features, items.asked(one.labels), fold) for fold in range(OUTER)]
+    asked = items.asked(one.labels)
+    found = [
+        fold_parts(one, features, asked, fold) | control_parts(one, features, asked, fold) for fold in range(OUTER)
+    ]
     order = np.argsort(np.concatenate([fold["index"] for fold in found]))
     names = found[0].keys() - {"index", "train_right", "train_n"}
     assert items.kinds is not None

@@ -145,8 +145,8 @@ def test_majority_gives_every_answer_the_share_of_its_fold() -> None:
 
 
 def test_a_probe_adds_to_confidence_exactly_what_it_knows_more() -> None:
-    made = case(signal=2.0, answers=400, features=3)
-    blind = np.random.default_rng(0).normal(size=(400, 1))
+    made = case(signal=2.0, answers=600, features=4)
+    blind = np.random.default_rng(0).normal(size=(600, 2))
     knows = made.features.value_nF[:, :1]
     rows = {"blind": ([], []), "knows": ([], [])}
     truth = []

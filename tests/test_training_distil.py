@@ -72,7 +72,7 @@ def table(target: str, kind: str) -> tuple[Decoder, Tensor, Tensor]:
     x = ArrayActivations(torch.eye(4)[state_N])
     targets = Targets(state_N, logp_NV.argmax(1), lambda index_N: logp_NV[index_N])
     extra = {"unembedding": PlantedEnd(), "targets": targets, "val_targets": targets}
-    setting = Setting(4, 4, 1, 0, {"dictionary": OneHot(4)}, 6)
+    setting = Setting(4, 4, 1, 0, {"dictionary": OneHot(4)}, vocabulary=6)
     decoder = Decoder(setting, STEADY, target, Map(kind, 8, 100))  # type: ignore[arg-type]
     decoder.fit(Train(x, x, 100, CPU, extra=extra))
     return decoder, state_N, logp_NV

@@ -9,7 +9,7 @@ import numpy as np
 from harness.board.pool import Entry
 from harness.metrics.contract import Array, Metric, NotComputableError
 from harness.metrics.sparsity import l0
-from harness.stats.summary import metric_pseudo_values
+from harness.stats.summary import metric_pseudo_values, obstacle
 from harness.stats.ties import TieGroups, grouped, tie_groups, welch_holm
 
 # A trained method varies between seeds by as much as methods differ; below this its mean is not worth a rank.
@@ -64,8 +64,11 @@ def ranks(metric: Metric, entries: Sequence[Entry]) -> dict[tuple[str, str, str]
 def _by_clusters(metric: Metric, entries: Sequence[Entry]) -> TieGroups:
     pseudo: dict[str, Array] = {}
     for number, entry in enumerate(entries):
+        measured = list(entry.measured.values())
+        if obstacle(metric, measured) is not None:
+            continue  # parts that this entry does not have, for one
         try:
-            values = metric_pseudo_values(metric, list(entry.measured.values()))
+            values = metric_pseudo_values(metric, measured)
         except (NotComputableError, ValueError):
             continue  # the score says why it has no value; with one cluster nothing can be told apart
         if np.isfinite(values).all():

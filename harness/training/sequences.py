@@ -21,38 +21,32 @@ PARTS = 5
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is made of.
-
-    Attributes:
-        pooling: the last state of a GRU, or a mean over steps with learned weights (attention).
-        projection: width to which every step is reduced first.
-        hidden: states of the GRU.
-        dropout: share of the projected numbers, and of the pooled ones, that training leaves out.
-    """
+    """What a network is made of."""
 
     pooling: Literal["gru", "attention"]
+    """the last state of a GRU, or a mean over steps with learned weights (attention)"""
     projection: int
+    """width to which every step is reduced first"""
     hidden: int
+    """states of the GRU"""
     dropout: float
+    """share of the projected numbers, and of the pooled ones, that training leaves out"""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is fitted (AdamW).
-
-    Attributes:
-        lr: learning rate.
-        decay: weight decay.
-        batch: sequences.
-        epochs: at most.
-        patience: epochs without a better loss on the held-out groups after which it ends.
-    """
+    """How a network is fitted (AdamW)."""
 
     lr: float
+    """learning rate"""
     decay: float
+    """weight decay"""
     batch: int
+    """sequences of one step"""
     epochs: int
+    """passes over the fold at most"""
     patience: int
+    """passes without a better loss on the held-out groups after which it ends"""
 
 
 class SequenceNet(nn.Module):

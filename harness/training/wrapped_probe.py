@@ -1,8 +1,7 @@
-"""What controls made of another probe share: everything it does, to be changed where they differ from it."""
+"""What probes made of another probe share: everything it does, to be changed where they differ from it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -14,9 +13,7 @@ from harness.training.probe import PerFold
 
 
 class WrappedProbe(PerFold):
-    """Reads, fits and predicts as another probe does; a null itself."""
-
-    null = True
+    """Reads, fits and predicts as another probe does."""
 
     def __init__(self, setting: Setting, use: str) -> None:
         """Wrap the probe that ``setting.uses`` holds under the name ``use``; raises ``ValueError`` on another kind."""
@@ -27,8 +24,8 @@ class WrappedProbe(PerFold):
 
     @final
     def features(self, answers: Answers) -> Features:
-        """Return what the probe reads, without directions."""
-        return replace(self._probe.features(answers), direction=None)
+        """Return what the probe reads."""
+        return self._probe.features(answers)
 
     def fit(self, x_nF: NDArray[Any], y_n: NDArray[np.int64], group_n: NDArray[np.int64]) -> None:
         """Fit the probe on what the track gives."""
