@@ -60,6 +60,7 @@ class Margin:
     Attributes:
         control: label of the control's row; None where there was none to compare with.
         left_out: why each other control was not eligible, by label.
+        each: 95 % interval of the difference from each control that was eligible, by label; each for itself.
         reason: why the value or its interval is missing.
     """
 
@@ -69,6 +70,7 @@ class Margin:
     hi: float | None
     reason: str | None
     left_out: dict[str, str] = field(default_factory=dict)
+    each: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict | None:

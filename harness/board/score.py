@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from harness.board.pool import Entry
 from harness.board.rows import Column, Margin, Score
 from harness.metrics.contract import Metric, Parts
+from harness.stats.crossed import difference_se, t_interval
+from harness.stats.estimate import Plan
 from harness.stats.margins import margin
-from harness.stats.summary import summarise
+from harness.stats.summary import count_clusters, metric_pseudo_values, obstacle, summarise
 
 
 def score(metric: Metric, column: Column, entry: Entry) -> Score:
@@ -41,7 +45,28 @@ def margin_over(metric: Metric, entry: Entry, controls: Sequence[Entry]) -> Marg
     estimate = found.estimate
     reason = estimate.reason if nulls else "the table has no floor or derived control"
     left_out = {**failed, **_unread(entry, controls, metric), **found.left_out}
-    return Margin(found.control, estimate.value, estimate.lo, estimate.hi, reason, left_out)
+    each = _each(metric, list(measured.values()), {label: usable[label] for label in found.eligible})
+    return Margin(found.control, estimate.value, estimate.lo, estimate.hi, reason, left_out, each)
+
+
+def _each(
+    metric: Metric, method: Sequence[Parts], controls: Mapping[str, Sequence[Parts]]
+) -> dict[str, tuple[float, float]]:
+    """Return the interval of the difference from each control, positive where the method is better, by label.
+
+    By the rule that comparisons have: the same clusters, unrelated seeds. Nothing where there is no interval.
+    """
+    if metric.interval != "clusters" or obstacle(metric, method) is not None or count_clusters(method) < 2:
+        return {}
+    ours_SC, found = metric.sign * metric_pseudo_values(metric, method), {}
+    for label, parts in controls.items():
+        theirs_SC = metric.sign * metric_pseudo_values(metric, parts)
+        ahead = float(ours_SC.mean() - theirs_SC.mean())
+        both_SC = np.concatenate([ours_SC, theirs_SC])
+        interval = t_interval(ahead, *difference_se(ours_SC, theirs_SC), both_SC, Plan())
+        if interval.lo is not None and interval.hi is not None:
+            found[label] = (interval.lo, interval.hi)
+    return found
 
 
 def _unread(entry: Entry, controls: Sequence[Entry], metric: Metric) -> dict[str, str]:
