@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from board_cases import GOOD, controls, only_table, realistic, row, stored_parts, three
 from board_records import METRICS, Case, Cell, Quality, parts, save
-from scipy import stats
 
 import harness
 from harness.board import load_board
@@ -77,35 +76,24 @@ def test_margins_are_those_of_stats_over_floors_and_own_derived_controls(folder:
     assert (found.value, found.lo, found.hi) == (expected.estimate.value, expected.estimate.lo, expected.estimate.hi)
 
 
-def test_every_control_has_an_interval_of_its_own_that_of_paired_clusters(tmp_path: Path) -> None:
-    save(tmp_path, Case(), Cell("topk", 0, GOOD))
-    for cell in controls(["topk"], [0]):
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_the_interval_over_every_control_is_that_of_a_comparison(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    for seed in seeds:
+        save(tmp_path, Case(), Cell("topk", seed, GOOD))
+    for cell in controls(["topk"], seeds):
         save(tmp_path, Case(), cell)
-    table = only_table(tmp_path)
-    for name, sign in (("fvu", -1), ("agree1", 1)):
-        found = row(table, "topk").scores[name].margin
-        assert found is not None
-        assert found.each.keys() == {"mean_only", "pca", "random_dictionary", "permuted_decoder of topk"}
-        metric = get_metric(name)
-        ours, theirs = (stored_parts(tmp_path, table.task, method)[0] for method in ("topk", "pca"))
-        count = len(ours["n"])
-        without = 1 - np.eye(count)
-        point, left_out = (sign * (metric.value(ours, w) - metric.value(theirs, w)) for w in (np.ones(count), without))
-        influence = (count - 1) * (left_out.mean() - left_out)
-        expected = stats.ttest_1samp(influence + point, 0).confidence_interval(0.95)
-        assert found.each["pca"] == pytest.approx((expected.low, expected.high), rel=1e-9)
-
-
-def test_the_interval_over_a_control_is_that_of_a_comparison(folder: Path, board: Board) -> None:
-    found = row(board.tables[0], "topk").scores["fvu"].margin
-    assert found is not None
-    (table, *_) = [
-        one for one in harness.compare("topk", "random_dictionary", folder).tables if one.task == "gsm_symbolic"
-    ]
-    difference = next(one for one in table.metrics if one.metric == "fvu").difference
-    assert difference.lo is not None
-    assert difference.hi is not None
-    assert found.each["random_dictionary"] == pytest.approx((-difference.hi, -difference.lo), rel=1e-9)
+    margins = {name: row(only_table(tmp_path), "topk").scores[name].margin for name in ("fvu", "agree1")}
+    floors = {"mean_only", "pca", "random_dictionary"}
+    for control in floors:
+        (table,) = harness.compare("topk", control, tmp_path).tables
+        for name, found in margins.items():
+            assert found is not None
+            assert found.each.keys() == {*floors, "permuted_decoder of topk"}
+            gap = next(one for one in table.metrics if one.metric == name).difference
+            assert gap.lo is not None
+            assert gap.hi is not None
+            expected = (gap.lo, gap.hi) if name == "agree1" else (-gap.hi, -gap.lo)
+            assert found.each[control] == pytest.approx(expected, rel=1e-12)
 
 
 def test_margins_are_positive_when_better_in_either_direction(board: Board) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from harness.board.pool import Entry
 from harness.board.rows import Column, Margin, Score
 from harness.metrics.contract import Metric, Parts
-from harness.stats.crossed import difference_se, t_interval
-from harness.stats.estimate import Plan
 from harness.stats.margins import margin
-from harness.stats.summary import count_clusters, metric_pseudo_values, obstacle, summarise
+from harness.stats.paired import difference
+from harness.stats.summary import summarise
 
 
 def score(metric: Metric, column: Column, entry: Entry) -> Score:
@@ -54,18 +51,13 @@ def _each(
 ) -> dict[str, tuple[float, float]]:
     """Return the interval of the difference from each control, positive where the method is better, by label.
 
-    By the rule that comparisons have: the same clusters, unrelated seeds. Nothing where there is no interval.
+    It is the one that a comparison of the two gives; nothing where there is none.
     """
-    if metric.interval != "clusters" or obstacle(metric, method) is not None or count_clusters(method) < 2:
-        return {}
-    ours_SC, found = metric.sign * metric_pseudo_values(metric, method), {}
+    found = {}
     for label, parts in controls.items():
-        theirs_SC = metric.sign * metric_pseudo_values(metric, parts)
-        ahead = float(ours_SC.mean() - theirs_SC.mean())
-        both_SC = np.concatenate([ours_SC, theirs_SC])
-        interval = t_interval(ahead, *difference_se(ours_SC, theirs_SC), both_SC, Plan())
-        if interval.lo is not None and interval.hi is not None:
-            found[label] = (interval.lo, interval.hi)
+        gap = difference(metric, method, parts, paired_seeds=False)
+        if gap.lo is not None and gap.hi is not None:
+            found[label] = (gap.lo, gap.hi) if metric.sign > 0 else (-gap.hi, -gap.lo)
     return found
 
 
