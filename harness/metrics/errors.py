@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
-from harness.metrics.items import auroc_in_folds, by_score, cluster_sums, item_weights
+from harness.metrics.items import answers_auroc, auroc_in_folds, by_score, cluster_sums, item_weights
 
 ERRORS = ("errors",)
 ITEMS = ("item_cluster", "item_p", "item_y")
@@ -37,8 +37,7 @@ def _balanced(parts: Parts, w: Array, said: Array, true: Array, reason: str = _O
 
 
 def _auroc(parts: Parts, w: Array, score: str) -> Array:
-    wrong = parts["item_y"] > 0
-    return auroc_in_folds(parts[score], wrong, parts["item_fold"], _weights(parts, w), _ONE_CLASS)
+    return answers_auroc(parts, w, parts[score], parts["item_y"])
 
 
 @metric(

@@ -34,6 +34,12 @@ def auroc_in_folds(score_n: Array, positive_n: NDArray[np.bool_], fold_n: Array,
     return ratio(wins, pairs, reason)
 
 
+def answers_auroc(parts: Parts, w: Array, score_n: Array, y_n: Array) -> Array:
+    """Return the AUROC of scores of answers, ``y_n`` 1 where wrong, over pairs of one fold (``item_fold``)."""
+    reason = "all answers are right, or all are wrong"
+    return auroc_in_folds(score_n, y_n > 0, parts["item_fold"], item_weights(parts, w, "item_cluster"), reason)
+
+
 def _pairs(score_n: Array, positive_n: NDArray[np.bool_], w_n: Array) -> tuple[Array, Array]:
     """Return the weight of pairs that are in the right order (ties one half), and of all pairs of unlike items."""
     above, below = (by_score(score_n, w_n * side) for side in (positive_n, ~positive_n))

@@ -10,15 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from harness.metrics.contract import Array, NotComputableError, Parts, metric
-from harness.metrics.items import auroc_in_folds, item_weights
+from harness.metrics.items import answers_auroc
 
 ITEMS = ("item_cluster", "item_y", "item_fold")
-_ONE_CLASS = "all answers are right, or all are wrong"
-
-
-def _auroc(parts: Parts, w: Array, score_n: Array, y_n: Array) -> Array:
-    weight_n = item_weights(parts, w, "item_cluster")
-    return auroc_in_folds(score_n, y_n > 0, parts["item_fold"], weight_n, _ONE_CLASS)
 
 
 def at_chosen(parts: Parts, score: str, place: str = "place") -> Array:
@@ -31,7 +25,7 @@ def at_chosen(parts: Parts, score: str, place: str = "place") -> Array:
 def place_aurocs(parts: Parts, score: str, y: str = "item_y") -> Array:
     """Return the AUROC of every column of ``parts[score]``, ``[B]``: a table of places, for a page."""
     ones = np.ones(len(parts["n"]))
-    return np.array([float(_auroc(parts, ones, score_n, parts[y])) for score_n in parts[score].T])
+    return np.array([float(answers_auroc(parts, ones, score_n, parts[y])) for score_n in parts[score].T])
 
 
 @metric(
@@ -46,7 +40,7 @@ def place_aurocs(parts: Parts, score: str, y: str = "item_y") -> Array:
 )
 def local_auroc(parts: Parts, w: Array) -> Array:
     """AUROC of the probe fitted on one block and position alone, the one that the fold's train answers choose."""
-    return _auroc(parts, w, at_chosen(parts, "alone_p"), parts["item_y"])
+    return answers_auroc(parts, w, at_chosen(parts, "alone_p"), parts["item_y"])
 
 
 @metric(
@@ -61,8 +55,8 @@ def local_auroc(parts: Parts, w: Array) -> Array:
 )
 def local_drop(parts: Parts, w: Array) -> Array:
     """What the probe's AUROC loses where it may not read at the chosen block and position."""
-    left = _auroc(parts, w, at_chosen(parts, "removed_p"), parts["item_y"])
-    return np.asarray(_auroc(parts, w, parts["whole_p"], parts["item_y"]) - left, dtype=np.float64)
+    left = answers_auroc(parts, w, at_chosen(parts, "removed_p"), parts["item_y"])
+    return np.asarray(answers_auroc(parts, w, parts["whole_p"], parts["item_y"]) - left, dtype=np.float64)
 
 
 @metric(

@@ -25,8 +25,9 @@ class AtBlocks:
             # The same key as where the corpus is a task of its own: what either has read or fitted, both find.
             own = replace(self.group, task=self.group.task.fit_at(block), corpus=self.group.fit_corpus)
             site = Site(own, self.resources)
-            for split in ("train", "val"):
-                site.activations(split, self.group.task.blocks)
+            if not self._train:
+                for split in ("train", "val"):
+                    site.activations(split, self.group.task.blocks)
             self._train[block] = site.train()
         return self._train[block]
 

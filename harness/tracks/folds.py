@@ -116,18 +116,23 @@ def fold_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) 
 
 def control_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) -> dict[str, Floats]:
     """Return the control task of one fold, rows in the order of ``index`` of ``fold_parts``."""
-    test_n = items.fold_n == fold
-    p_n = chance(probe, features.value_nF, items.control_n, items.group_n, ~test_n)
-    prior_n = np.full(int(test_n.sum()), items.control_n[~test_n].mean())
-    return {"control_p": p_n[test_n], "control_prior": prior_n}
+    p_n, prior_n = _control(probe, features, items, items.fold_n == fold, items.group_n)
+    return {"control_p": p_n, "control_prior": prior_n}
 
 
 def leak_parts(probe: ErrorProbe, features: Features, items: Judged, fold: int) -> dict[str, Floats]:
     """Return the control task under a division by rows; groups are rows here too, or inner folds would not leak."""
     test_n = items.row_fold_n == fold
-    p_n = chance(probe, features.value_nF, items.control_n, np.arange(len(test_n)), ~test_n)
-    prior_n = np.full(int(test_n.sum()), items.control_n[~test_n].mean())
-    return {"leak_index": np.flatnonzero(test_n).astype(np.float64), "leak_p": p_n[test_n], "leak_prior": prior_n}
+    p_n, prior_n = _control(probe, features, items, test_n, np.arange(len(test_n)))
+    return {"leak_index": np.flatnonzero(test_n).astype(np.float64), "leak_p": p_n, "leak_prior": prior_n}
+
+
+def _control(
+    probe: ErrorProbe, features: Features, items: Judged, test_n: Rows, group_n: Ints
+) -> tuple[Floats, Floats]:
+    """Return the probability of the control label of each test row, and its share among the rows fitted on."""
+    p_n = chance(probe, features.value_nF, items.control_n, group_n, ~test_n)
+    return p_n[test_n], np.full(int(test_n.sum()), items.control_n[~test_n].mean())
 
 
 def joined_parts(

@@ -82,12 +82,10 @@ class Site:
 
     def train(self) -> Train:
         """Return the train and validation activations under the task's mask."""
-        budget = self.task.fit.spec.budget
-        passes = budget.passes or 1
         return Train(
-            self._in_units("train", budget.train_tokens, self.train_all),
-            self._in_units("val", budget.val_tokens, self.val_all),
-            passes,
+            self._in_units("train", self.train_all),
+            self._in_units("val", self.val_all),
+            self.task.fit.spec.budget.passes or 1,
             device_of(self.model.blocks[self.task.layer], self.model.device),
             self.resources.progress,
         )
@@ -97,12 +95,11 @@ class Site:
         ending = self.task.spec.step
         return Stepper(self.model, ending) if ending else None
 
-    def _in_units(self, split: str, tokens: int | None, activations: Activations) -> Activations:
+    def _in_units(self, split: str, activations: Activations) -> Activations:
         """Return a split's activations as methods meet them: of tokens under the mask, or of steps."""
         if self._stepper is None:
             return self._inliers(activations)
-        sequences = self._sequences(self.group.fit_corpus, split, (None, tokens, None))
-        return self._stepper.activations(activations, sequences.batches)
+        return self._stepper.activations(activations, self.fit_sequences(split).batches)
 
     def in_units(self, batch: TokenBatch, x_BTD: Tensor) -> tuple[TokenBatch, Tensor]:
         """Return what methods meet of a batch: its tokens under the mask, or its steps."""
@@ -123,7 +120,7 @@ class Site:
     @cached_property
     def mean_D(self) -> Tensor:
         """Mean activation of the train split, float32 ``[D]``."""
-        return self._in_units("train", self.task.fit.spec.budget.train_tokens, self.train_all).mean()
+        return self._in_units("train", self.train_all).mean()
 
     def read(self, batch: TokenBatch) -> Tensor:
         """Return the activations ``[B, T, D]`` of a batch."""
@@ -151,12 +148,8 @@ class Site:
 
     def data_part(self) -> DataPart:
         """Describe the documents."""
-        corpus, fit = self.group.corpus, self.group.fit_corpus
-        budget, mask = self.task.fit.spec.budget, self.task.spec.mask
-        splits = {"test": self.test.part}
-        for split, tokens in (("train", budget.train_tokens), ("val", budget.val_tokens)):
-            splits[split] = self._sequences(fit, split, (None, tokens, None)).part
-        return data_part(corpus, splits, self.test.clusters, mask.model_dump())
+        splits = {"test": self.test.part} | {split: self.fit_sequences(split).part for split in ("train", "val")}
+        return data_part(self.group.corpus, splits, self.test.clusters, self.task.spec.mask.model_dump())
 
 
 class Subset(Activations):
