@@ -144,9 +144,41 @@ def test_a_method_is_its_parameters_its_code_and_what_it_uses(tmp_path: Path) ->
     assert identity(tmp_path, edit(METHOD, ("size: 1", "size: 2"))) != before
     assert identity(tmp_path, edit(METHOD, ("source: tests", "source: tests\nseeded: false"))) != before
     assert identity(tmp_path, uses={"of": "another"}) != before
-    (tmp_path / "methods" / "nought.py").write_text("# changed\n", encoding="utf-8")
+    own = tmp_path / "methods" / "nought.py"
+    own.write_text(
+        '"""Said another way."""\n# and with a comment\n' + own.read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    code_hash.cache_clear()
+    assert identity(tmp_path) == before
+    own.write_text(own.read_text(encoding="utf-8") + "CHANGED = True\n", encoding="utf-8")
     code_hash.cache_clear()
     assert identity(tmp_path) != before
+
+
+def test_code_that_is_not_python_is_hashed_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "torn.py"
+    path.write_text("def half(")
+    before = code_hash(path)
+    path.write_text("def half(a")
+    code_hash.cache_clear()
+    assert code_hash(path) != before
+
+
+def test_a_name_that_a_package_passes_on_is_imported_from_where_it_is_defined(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "harness"
+    (package / "api").mkdir(parents=True)
+    (package / "api" / "__init__.py").write_text(
+        "from harness.api.one import First\nfrom harness.api.two import Second\n"
+    )
+    (package / "api" / "base.py").write_text("BASE = 1\n")
+    (package / "api" / "one.py").write_text("from harness.api.base import BASE\nFirst = BASE\n")
+    (package / "api" / "two.py").write_text("Second = 2\n")
+    monkeypatch.setattr("harness.specs.code.PACKAGE", package)
+    own = tmp_path / "own.py"
+    own.write_text("from harness.api import First\n")
+    assert with_imports(own, "api") == (own, package / "api" / "base.py", package / "api" / "one.py")
 
 
 def test_a_folder_of_code_is_hashed_by_content(tmp_path: Path) -> None:

@@ -25,11 +25,14 @@ def method_identity(found: FoundMethod, params: dict[str, Any], uses: dict[str, 
     A checkpoint is its files and the code that reads them, under whatever name.
     """
     if found.checkpoint is not None:
-        return digest({"files": found.checkpoint.sha256, "code": code_hash(PACKAGE / "api.py", found.folder)})
-    spec = found.spec.model_dump(mode="json", exclude={"title", "source", "params", "keeps", "degrades"})
-    own = with_imports(found.code_path, "training") if found.code_path is not None else ()
-    code = code_hash(*own, PACKAGE / "api.py")
-    return digest({"spec": spec, "params": params, "code": code, "uses": uses})
+        contract = with_imports(PACKAGE / "api" / "dictionary.py", "api")
+        return digest({"files": found.checkpoint.sha256, "code": code_hash(*contract, found.folder)})
+    # Without defaults: a key that methods may give some day changes none that do not give it.
+    said = found.spec.model_dump(
+        mode="json", exclude_defaults=True, exclude={"title", "source", "params", "keeps", "degrades"}
+    )
+    own = with_imports(found.code_path, "training", "api") if found.code_path is not None else ()
+    return digest({"spec": said, "params": params, "code": code_hash(*own), "uses": uses})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""The contracts a method fulfils. Every class here is abstract or final; nothing does nothing by default.
+
+Shapes: ``N`` tokens, ``D`` width of the activations, ``F`` latents. Tensors are float32 on one device.
+"""
+
+from harness.api.dictionary import Dictionary
+from harness.api.error_probe import CONFIDENCE, Answers, ErrorProbe, Features, Labels
+from harness.api.fitting import (
+    Activations,
+    ArrayActivations,
+    Method,
+    Network,
+    Progress,
+    Setting,
+    Train,
+    Trained,
+    Truth,
+    silent,
+)
+from harness.api.next_token import NextToken, Read, Targets, Unembedding
+from harness.api.rewarded import ARMS, Arm, Rewarded, Taught
+
+__all__ = [
+    "ARMS",
+    "CONFIDENCE",
+    "Activations",
+    "Answers",
+    "Arm",
+    "ArrayActivations",
+    "Dictionary",
+    "ErrorProbe",
+    "Features",
+    "Labels",
+    "Method",
+    "Network",
+    "NextToken",
+    "Progress",
+    "Read",
+    "Rewarded",
+    "Setting",
+    "Targets",
+    "Taught",
+    "Train",
+    "Trained",
+    "Truth",
+    "Unembedding",
+    "silent",
+]
