@@ -1,4 +1,4 @@
-"""What the model itself thinks of an answer: the baseline a probe must add to (methods.md 1.17)."""
+"""What the model itself thinks of an answer: the baseline a probe must add to."""
 
 from __future__ import annotations
 

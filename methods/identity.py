@@ -1,4 +1,4 @@
-"""Identity: codes are the activations themselves. The ceiling of every splice metric (methods.md 2.2)."""
+"""Identity: codes are the activations themselves. The ceiling of every splice metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""K-means: one latent a token, its nearest centroid (methods.md 2.2)."""
+"""K-means: one latent a token, its nearest centroid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mean only: every activation is reconstructed as the train mean. FVU 1 by definition (methods.md 2.2)."""
+"""Mean only: every activation is reconstructed as the train mean. FVU 1 by definition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mean-subtracted SAE: the document's mean is given back for free, and tokens code the rest (methods.md 2.3)."""
+"""Mean-subtracted SAE: the document's mean is given back for free, and tokens code the rest."""
 
 from __future__ import annotations
 

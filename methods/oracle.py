@@ -1,4 +1,4 @@
-"""Oracle: the true directions of a world with the true codes, whole or degraded in a known way (methods.md 1.22, 0.8).
+"""Oracle: the true directions of a world with the true codes, whole or degraded in a known way.
 
 It is what every metric of a world is held against: the whole oracle comes first, and each kind of damage lowers what
 it damages.

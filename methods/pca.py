@@ -1,4 +1,4 @@
-"""PCA: the best linear code of L0 numbers a token, none of whose indices has to be said (methods.md 2.2)."""
+"""PCA: the best linear code of L0 numbers a token, none of whose indices has to be said."""
 
 from __future__ import annotations
 

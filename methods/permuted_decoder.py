@@ -1,7 +1,6 @@
 """Permuted decoder: a fitted dictionary whose decoder rows are shuffled.
 
-Metrics of the encoder do not change, metrics of the reconstruction collapse; one that does not notice is broken
-(methods.md 2.2).
+Metrics of the encoder do not change, metrics of the reconstruction collapse; one that does not notice is broken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any probe fitted on labels that groups have exchanged: what its pipeline makes of nothing (methods.md 2.6)."""
+"""Any probe fitted on labels that groups have exchanged: what its pipeline makes of nothing."""
 
 from __future__ import annotations
 

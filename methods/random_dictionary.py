@@ -1,4 +1,4 @@
-"""Random dictionary: what a sparse code of random directions explains at the same L0 (methods.md 2.2)."""
+"""Random dictionary: what a sparse code of random directions explains at the same L0."""
 
 from __future__ import annotations
 

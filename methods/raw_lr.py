@@ -1,4 +1,4 @@
-"""Logistic regression on the activations themselves: what any probe of their codes has to beat (methods.md 2.6)."""
+"""Logistic regression on the activations themselves: what any probe of their codes has to beat."""
 
 from __future__ import annotations
 

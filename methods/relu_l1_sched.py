@@ -1,6 +1,6 @@
 """ReLU SAE whose L1 penalty and learning rate follow fixed schedules; the L0 they lead to is not chosen.
 
-The schedule was designed for a penalty on L0, which has no gradient; L1 stands in for it (methods.md 2.1).
+The schedule was designed for a penalty on L0, which has no gradient; L1 stands in for it.
 """
 
 from __future__ import annotations

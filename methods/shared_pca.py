@@ -1,4 +1,4 @@
-"""PCA of document means plus an SAE on the remainder: a shared code without joint training (methods.md 2.3)."""
+"""PCA of document means plus an SAE on the remainder: a shared code without joint training."""
 
 from __future__ import annotations
 

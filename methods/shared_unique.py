@@ -1,4 +1,4 @@
-"""Shared/Unique SAE: one code for a whole document beside a sparse code for each of its tokens (methods.md 2.3)."""
+"""Shared/Unique SAE: one code for a whole document beside a sparse code for each of its tokens."""
 
 from __future__ import annotations
 

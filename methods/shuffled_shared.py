@@ -1,4 +1,4 @@
-"""Shuffled shared code: a fitted dictionary whose documents carry the shared code of another one (methods.md 2.3).
+"""Shuffled shared code: a fitted dictionary whose documents carry the shared code of another one.
 
 Where the reconstruction barely suffers, the shared code carries nothing of its document.
 """

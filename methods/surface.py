@@ -1,4 +1,4 @@
-"""What the text shows without any model: length, numbers, words, and who wrote the answer (methods.md 1.17)."""
+"""What the text shows without any model: length, numbers, words, and who wrote the answer."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ class TestSite:
 
 
 def test_scaling_inputs_biases_and_thresholds_scales_the_reconstruction() -> None:
-    """The equivariance of methods.md 0.4, for every activation."""
+    """Scaled inputs, biases and thresholds change nothing but the scale, for every activation."""
     c = 3.0
     for case in CASES:
         layer, x_ND = load(GOLDEN / case).portable(), load_file(GOLDEN / case / "expected.safetensors")["x"]

@@ -1,4 +1,4 @@
-"""Dictionaries with a code per document: the tests of methods.md 2.1 and 2.3, on worlds with a planted shared part."""
+"""Dictionaries with a code per document: on worlds with a planted shared part."""
 
 from __future__ import annotations
 

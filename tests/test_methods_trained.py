@@ -1,4 +1,4 @@
-"""The tests methods.md 2.1 asks of every trained variant."""
+"""What every trained variant has to hold."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_whole_and_listed_codes_have_one_gradient(name: str) -> None:
 
 
 def test_the_kernel_reaches_both_sides_of_the_threshold() -> None:
-    """Fed the value after the jump, the step would not see what lies below (methods.md 5.2)."""
+    """Fed the value after the jump, the step would not see what lies below."""
     theta_E = torch.full((4,), 1.0, requires_grad=True)
     excess_E = torch.tensor([-0.3, -0.2, 0.2, 0.3], requires_grad=True)
     value_E, on_E = jump(excess_E, theta_E, 0.5)

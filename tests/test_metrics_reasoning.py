@@ -25,7 +25,7 @@ def sums(latents: int, words: int) -> Any:
 
 
 class TestToy:
-    """methods.md 1.12 and section 6."""
+    """A toy computed by hand."""
 
     words = np.array([[2.0, 4, 0], [2, 1, 0]])
     inside, outside = np.array([2, 2.5, 0]), np.array([1, 0.5, 1.5])

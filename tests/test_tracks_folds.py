@@ -68,7 +68,7 @@ def test_a_planted_signal_has_the_auroc_of_its_distance() -> None:
 
 
 def test_noise_in_pairs_is_chance_by_group_and_learned_by_row() -> None:
-    """The regression test for leakage: more features than problems, and each problem twice (methods.md 2.6)."""
+    """The regression test for leakage: more features than problems, and each problem twice."""
     made = case(signal=0.0, answers=300, features=600, spread=0.05)
     by_group = out_of_fold(probe("raw_lr"), made)
     assert balanced_accuracy_score(made.items.y_n, by_group >= 0.5) == pytest.approx(0.5, abs=0.1)

@@ -46,7 +46,7 @@ def test_a_planted_signal_is_found() -> None:
 
 
 def test_noise_with_repeated_rows_leaks_across_rows_and_not_across_groups() -> None:
-    """The same rows, told apart by a split of rows: the null every row split fails (methods.md 2.6)."""
+    """The same rows, told apart by a split of rows: the null every row split fails."""
     label_n, group_n = drawn(200, 2, per_group=2)
     feature_nF = np.random.default_rng(1).standard_normal((200, 300))[group_n]
     by_group, by_row = labelled(label_n, group_n), labelled(label_n, np.arange(len(label_n)))

@@ -107,7 +107,7 @@ class Activations(ABC):
 
     @final
     def scale(self) -> float:
-        """Return ``sqrt(D) / mean ||x||``: times this, the mean norm is ``sqrt(D)`` (methods.md 0.4)."""
+        """Return ``sqrt(D) / mean ||x||``: times this, the mean norm is ``sqrt(D)``."""
         total = sum(float(x_ND.norm(dim=1).sum(dtype=torch.float64)) for x_ND, _ in self.documents(8192))
         return math.sqrt(self.width) * len(self) / max(total, 1e-30)
 

@@ -14,7 +14,7 @@ from harness.stats.ties import TieGroups, grouped, tie_groups, welch_holm
 
 # A trained method varies between seeds by as much as methods differ; below this its mean is not worth a rank.
 SEEDS = 3
-# Reconstruction is compared at equal sparsity (methods.md 1.3).
+# Reconstruction is compared at equal sparsity.
 L0_BAND = 0.05
 
 

@@ -1,4 +1,4 @@
-"""Texts in steps: which tokens of a sequence make up one step of a reasoning trace (methods.md 2.3)."""
+"""Texts in steps: which tokens of a sequence make up one step of a reasoning trace."""
 
 from __future__ import annotations
 

@@ -162,6 +162,6 @@ class _Stretch:
         text_T = torch.tensor(self.text, dtype=torch.bool)
         keep_T = text_T.clone()
         if not keep_first:
-            # Position 0 carries the attention sink, whatever token it is (methods.md 0.3).
+            # Position 0 carries the attention sink, whatever token it is.
             keep_T[:1] = False
         return Window(torch.tensor(self.ids), torch.tensor(self.doc), text_T, keep_T, cut)

@@ -1,4 +1,4 @@
-"""Worlds: activations drawn from known directions (methods.md 1.22). numpy only; every draw has a seed by name.
+"""Worlds: activations drawn from known directions. numpy only; every draw has a seed by name.
 
 Sums are taken slot by slot in float64, never by a matrix product, so that the same world has the same bits whatever
 the number of threads.

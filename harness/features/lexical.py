@@ -1,4 +1,4 @@
-"""Lexical explainability: can a few words tell when a latent fires? (methods.md 1.21 b, ``labelq_lex``)
+"""Lexical explainability: can a few words tell when a latent fires? (``labelq_lex``)
 
 A label is at most ten weighted items, made from windows of one half of the groups. It is tested on the other half: on
 whole windows (detection) and on highlighted positions (fuzzing). That a label scores well says that tokens predict the

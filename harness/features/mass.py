@@ -50,7 +50,7 @@ class TokenMass:
 
 
 def token_conc(share_V: Array, top: int = 10) -> float:
-    """Return the share of a latent's activation on its ``top`` token types (methods.md 1.21 b5)."""
+    """Return the share of a latent's activation on its ``top`` token types."""
     return float(share_V[:top].sum())
 
 

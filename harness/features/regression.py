@@ -19,7 +19,7 @@ RIDGE = 1.0
 
 
 class TokenRegression:
-    """``sim_corr`` of methods.md 1.21 (b5). Types beyond the most frequent share one column."""
+    """``sim_corr``: how well the tokens tell the activation. Types beyond the most frequent share one column."""
 
     def __init__(self, text: Text, types: int, latents: int) -> None:
         common_V = np.argsort(-np.bincount(text.type_M, minlength=text.types_V.size), kind="stable")[:types]

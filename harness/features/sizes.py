@@ -10,13 +10,13 @@ class Sizes:
     """What is kept for every latent.
 
     Attributes:
-        window: tokens of a window at most (methods.md 1.21 a), for labels and for contexts.
+        window: tokens of a window at most, for labels and for contexts.
         short: a window of fewer tokens takes no part in labels.
         top: contexts of largest activation, each from another document.
         sample: contexts drawn uniformly from all pieces of documents in which the latent fires.
         neighbours: nearest decoder directions.
         evidence: token types that carry most activation.
-        train: windows of either kind a label is made from (methods.md 1.21 b).
+        train: windows of either kind a label is made from.
         test: windows of either kind it is tested on, from other groups.
         spare: how many times as many firing windows are drawn as are needed, so that deciles can be filled.
         items: entries of a label at most.

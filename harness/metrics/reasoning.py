@@ -36,7 +36,7 @@ def word_entropy(word_means: Array) -> Array:
 def reason_scores(
     inside: Array, outside: Array, word_means: Array, alpha: float, totals: tuple[Array, Array] | None = None
 ) -> Array:
-    """Return ReasonScore, ``[..., F]`` (arXiv 2503.18878v2, Eq. 4-5; methods.md 1.12).
+    """Return ReasonScore, ``[..., F]`` (arXiv 2503.18878v2, Eq. 4-5).
 
     ``RS = inside / sum inside * H^alpha - outside / sum outside``. The sums run over the whole dictionary, never over a
     chunk of it. A latent that is silent inside has 0 for the first term.

@@ -1,4 +1,4 @@
-"""How much of a world's truth a dictionary found: its directions, and when they fire (methods.md 1.22).
+"""How much of a world's truth a dictionary found: its directions, and when they fire.
 
 Directions are compared by the absolute cosine, so sign, scale and order of latents do not matter. ``mcc`` here is the
 mean over matched pairs, not the coefficient of Matthews.

@@ -1,4 +1,4 @@
-"""What a task may ask of the track that scores latents against a vocabulary of reasoning (methods.md 1.12, 1.13)."""
+"""What a task may ask of the track that scores latents against a vocabulary of reasoning."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Site(Strict):
 
 
 class Mask(Strict):
-    """Which tokens count (methods.md 0.3); padding and BOS never do."""
+    """Which tokens count; padding and BOS never do."""
 
     first: Literal["drop", "keep"] = Field(default="drop", description="position 0 carries the attention sink")
     outliers: Literal["drop", "keep"] = Field(default="keep", description="tokens of more than 10 x the median norm")

@@ -1,4 +1,4 @@
-"""What a task says of a world: activations drawn from known directions (methods.md 1.22)."""
+"""What a task says of a world: activations drawn from known directions."""
 
 from __future__ import annotations
 

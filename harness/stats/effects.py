@@ -29,7 +29,7 @@ class Effect:
 
 
 def cohens_d(reference: Array, target: Array) -> Effect:
-    """Return the standardised mean difference, target minus reference (methods.md 1.14).
+    """Return the standardised mean difference, target minus reference.
 
     ``d = (mean_b - mean_a) / s_p`` with the pooled ``s_p`` of ``ddof=1``, ``g = J d`` with
     ``J = Gamma(v/2) / (sqrt(v/2) Gamma((v-1)/2))``, ``v = n_a + n_b - 2``. Source: Cohen 1988; Hedges 1981.

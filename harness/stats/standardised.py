@@ -22,7 +22,7 @@ def standardised(shift: float, se: float, df: float, sd: float, level: float = 0
 
     The noncentralities at which ``t = shift / se`` is a tail value are turned into units of ``sd``. The interval
     excludes 0 exactly where the t interval of ``shift`` does; with one seed, ``se = sd / sqrt(C)``, it is the textbook
-    interval. Source: Steiger and Fouladi 1997; methods.md 1.14.
+    interval. Source: Steiger and Fouladi 1997.
 
     Raises:
         ValueError: ``se`` or ``sd`` is not positive.

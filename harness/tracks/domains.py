@@ -1,4 +1,4 @@
-"""Track ``domains``: does the code of a document tell its class, the ``label`` of the task (methods.md 2.3)?
+"""Track ``domains``: does the code of a document tell its class, the ``label`` of the task?
 
 Beside everything that ``reconstruction`` measures, each document leaves its shared code (where the dictionary has one,
 as it stands at the last token), the mean of its token codes, and the mean of its activations. Linear probes on them are

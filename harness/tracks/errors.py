@@ -1,4 +1,4 @@
-"""Track ``errors``: does a probe tell which answers are wrong, on problems it never saw (methods.md 2.6)?
+"""Track ``errors``: does a probe tell which answers are wrong, on problems it never saw?
 
 Answers come with the data. The model under study reads each once; probes see what it gave at named positions of several
 blocks. Every fold is a unit of the measurement: a probe is fitted anew in it, and chooses everything across groups.

@@ -1,4 +1,4 @@
-"""Linear probes under grouped cross-validation (methods.md 1.17, 2.6): no group is on both sides of a fold."""
+"""Linear probes under grouped cross-validation: no group is on both sides of a fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Track ``reasoning``: which latents follow a vocabulary, beyond chance and beyond tokens (methods.md 1.12).
+"""Track ``reasoning``: which latents follow a vocabulary, beyond chance and beyond tokens.
 
 Units: one for every batch of test sequences (folded codes are kept as sparse rows), one that selects latents on the
 validation split, and one for every rank that is tested by token injection. Everything else is computed from the kept

@@ -1,7 +1,7 @@
 """Track ``reconstruction``: codes stand in for activations; what is lost in the activation and in the predictions?
 
 Every unit is one batch of test sequences. Tier 0 sequences are spliced, measured and counted for density; tier 1 are
-measured and counted; tier 2 are only counted (methods.md 0.8: density needs more tokens than a test split has).
+measured and counted; tier 2 are only counted (density needs more tokens than a test split has).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Latents are matched with true directions, and their firing compared (methods.md 1.22)."""
+"""Latents are matched with true directions, and their firing compared."""
 
 from __future__ import annotations
 

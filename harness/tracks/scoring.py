@@ -64,7 +64,7 @@ def reasoned(codes: Codes, text: Text, words: Words, alpha: float, first: int | 
 
 
 def keyword_ratio(codes: Codes, text: Text, keywords: Ints) -> Floats:
-    """Return ``mu(i, keyword tokens) / max(mu(i, all), 1e-6)``, NaN where there is no keyword (methods.md 1.13)."""
+    """Return ``mu(i, keyword tokens) / max(mu(i, all), 1e-6)``, NaN where there is no keyword."""
     if keywords.size == 0:
         return np.full(codes.latents, np.nan)
     tokens = text.ids_N.size

@@ -1,4 +1,4 @@
-"""The circular-shift null of ReasonScore (methods.md 1.12): windows keep their shapes and lose their places.
+"""The circular-shift null of ReasonScore: windows keep their shapes and lose their places.
 
 In every shift all windows of a document are turned together by one random offset, drawn per document. The sums over
 turned windows are sparse products: a shift costs one visit of every active code under a window. Shifts are taken in

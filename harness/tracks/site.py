@@ -22,7 +22,7 @@ from harness.tracks.contract import Group, Resources
 from harness.tracks.describing import data_part, model_part
 from harness.tracks.steps import Stepper
 
-# A token of more than this many median norms is an outlier (methods.md 0.3).
+# A token of more than this many median norms is an outlier.
 OUTLIER = 10.0
 
 

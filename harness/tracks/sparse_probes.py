@@ -1,4 +1,4 @@
-"""Probes on few features: which of them is chosen, how it is fitted, and what it gets right (methods.md 2.8, 1.17).
+"""Probes on few features: which of them is chosen, how it is fitted, and what it gets right.
 
 ``n`` documents, ``F`` features, ``C`` clusters, ``P`` problems: each class against the rest, or the one of two classes.
 """

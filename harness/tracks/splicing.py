@@ -1,4 +1,4 @@
-"""What the language model predicts when a reconstruction stands in for an activation (methods.md 1.9-1.11).
+"""What the language model predicts when a reconstruction stands in for an activation.
 
 The forward pass continues from the edited block; the clean continuation is shared by every method; the vocabulary
 projection runs over a few hundred positions at a time, so memory does not grow with the batch.
@@ -129,7 +129,7 @@ def _cross_entropy(logits_NV: Tensor, lse_N: Tensor, target_N: Tensor) -> Tensor
 
 
 def kl_divergence(p_logits_NV: Tensor, q_logits_NV: Tensor) -> Tensor:
-    """Return KL(p || q) in nats per row, from logits ``[N, V]`` (methods.md 1.10)."""
+    """Return KL(p || q) in nats per row, from logits ``[N, V]``."""
     totals = _Totals()
     _Clean.of(p_logits_NV, torch.zeros(p_logits_NV.shape[0], dtype=torch.int64)).against(q_logits_NV, totals)
     return totals.kl[0]

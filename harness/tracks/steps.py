@@ -1,4 +1,4 @@
-"""Activations in steps: one vector for each step of a trace, the mean over its tokens (methods.md 2.3)."""
+"""Activations in steps: one vector for each step of a trace, the mean over its tokens."""
 
 from __future__ import annotations
 

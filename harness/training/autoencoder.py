@@ -1,6 +1,6 @@
 """The autoencoder most dictionaries here are: one hidden layer, fitted on scaled activations, speaking raw units.
 
-Units. Inputs are multiplied by ``scale`` so that their mean norm is ``sqrt(D)`` (methods.md 0.4); weights and codes
+Units. Inputs are multiplied by ``scale`` so that their mean norm is ``sqrt(D)``; weights and codes
 live at that scale, so coefficients and thresholds mean the same on every model. ``decode`` divides by ``scale`` and
 ``directions`` returns ``W_dec / scale``: raw model units per unit of code, so ``code * ||direction||`` is in raw units.
 """

@@ -36,7 +36,7 @@ class Control:
 
 
 class L0Controller:
-    """Gives the coefficient of each step. ``spread`` is what an L1 coefficient scales with (methods.md 0.4)."""
+    """Gives the coefficient of each step. ``spread`` is what an L1 coefficient scales with."""
 
     def __init__(self, params: Control, target: float, spread: float, val_l0: Callable[[], float]) -> None:
         self.params = params

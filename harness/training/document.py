@@ -1,7 +1,7 @@
 """Dictionaries that code a document as well as its tokens: a shared code of its mean, a sparse code of each token.
 
 Units are those of ``harness.training.autoencoder``: weights and codes live at the scale where the mean norm of an
-activation is ``sqrt(D)``; ``decode`` and ``directions`` are in raw model units (methods.md 0.4, 2.3).
+activation is ``sqrt(D)``; ``decode`` and ``directions`` are in raw model units.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.training.rules import UnitRows
 from harness.training.threshold import MovingThreshold, calibrate, checked
 
 Pool = Literal["document", "running"]
-# Below this a document's mean is nearly its tokens themselves (methods.md 2.3).
+# Below this a document's mean is nearly its tokens themselves.
 SHORTEST = 4
 
 

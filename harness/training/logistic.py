@@ -1,4 +1,4 @@
-"""Logistic regression whose penalty is chosen across groups (methods.md 1.17, 2.6)."""
+"""Logistic regression whose penalty is chosen across groups."""
 
 from __future__ import annotations
 

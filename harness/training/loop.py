@@ -1,7 +1,7 @@
 """The training loop: one optimiser, one schedule, one place where steps are counted.
 
 It knows nothing of dictionaries. A method gives parameters, batches of any type, a loss and rules; every constant is a
-share of the run, because constants stated for 10^8 tokens do nothing in a run of 10^5 (methods.md 2.1, 0.8).
+share of the run, because constants stated for 10^8 tokens do nothing in a run of 10^5.
 """
 
 from __future__ import annotations

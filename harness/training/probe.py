@@ -34,7 +34,7 @@ class PerFold(ErrorProbe):
 class LogisticProbe(PerFold):
     """L2 logistic regression: standardised inside the fold, classes at equal weight, C chosen by grouped inner folds.
 
-    Probabilities are those at the classes' shares among the answers it was fitted on (methods.md 2.6).
+    Probabilities are those at the classes' shares among the answers it was fitted on.
     """
 
     # A feature that is not 0 on fewer rows of the fold tells a probe little but which rows they are.
