@@ -106,12 +106,13 @@ def coverage(name: str, labels: dict[int, Label], refused: dict[int, str], count
         lo=None if lo is None else round(lo, 4),
         hi=None if hi is None else round(hi, 4),
         reason=reason,
-        detection=_median([label.detection.balanced for label in found]),
-        fuzzing=_median([label.fuzzing.balanced for label in found]),
-        permuted=_median([label.permuted for label in found if label.permuted is not None]),
-        ceiling=_median([label.ceiling for label in found]),
+        detection=median([label.detection.balanced for label in found]),
+        fuzzing=median([label.fuzzing.balanced for label in found]),
+        permuted=median([label.permuted for label in found if label.permuted is not None]),
+        ceiling=median([label.ceiling for label in found]),
     )
 
 
-def _median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
+    """Return the median to four decimals, or None of nothing."""
     return round(float(np.median(values)), 4) if values else None
