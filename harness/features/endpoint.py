@@ -96,7 +96,8 @@ class Endpoint:
         names = [sha256_text(json.dumps(request, sort_keys=True)) for request in requests]
         known = {name: self._known(name, request) for name, request in zip(names, requests, strict=True)}
         todo = {name: request for name, request in zip(names, requests, strict=True) if known[name] is None}
-        progress(label, len(known) - len(todo), len(known))
+        if known:
+            progress(label, len(known) - len(todo), len(known))
         if todo:
             self._ask(todo, known, lambda: progress(label, sum(a is not None for a in known.values()), len(known)))
         return [known[name] or "" for name in names]
