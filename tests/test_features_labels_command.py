@@ -11,7 +11,9 @@ import pytest
 from commands import Answer, call
 from judges import HASTY, Reply, kind, pieces, serve, yes
 
+from harness.content import PACKAGE
 from harness.features.making import prepare_features
+from harness.specs.code import with_imports
 from harness.specs.features import FeatureFile
 from harness.stats.proportions import wilson
 from harness.store.features import load_features, save_features, windows_path
@@ -205,3 +207,12 @@ def test_mistakes_are_told_before_anything_is_read(
 
 def test_the_variable_of_the_key_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "HARNESS_JUDGE_KEY" in call(capsys, "features", "--help").out
+
+
+def test_how_a_judge_is_asked_does_not_make_a_data_file_old() -> None:
+    """What decides the name of a data file is the code that reads the model, not that which adds to the file later."""
+    decides = {path.name for path in with_imports(PACKAGE / "features" / "making.py", "features")}
+    assert {"collect.py", "labels.py", "lexical.py", "exhibits.py", "matching.py"} <= decides
+    every = {path.name for path in (PACKAGE / "features").glob("*.py")}
+    added = {"asking.py", "endpoint.py", "judged.py", "judging.py", "questions.py", "ratings.py"}
+    assert every - decides == {*added, "__init__.py"}

@@ -91,7 +91,7 @@ def summed(
         coverage=round(share * covered / len(sample), 4) if sample else None,
         lo=None if ends[0] is None else round(share * ends[0], 4),
         hi=None if ends[1] is None else round(share * ends[1], 4),
-        reason=None if sample else "no latent has windows enough for a label",
+        reason=None if sample else "no latent was drawn" if open_to else "no latent has windows enough for a label",
         unparsed=round(float(np.mean([v.unparsed for v in tests])), 4) if tests else None,
         unlabelled=sum(f.judged is not None and f.judged.label is None for f in features),
         sides=_sides([of[latent] for latent in labelled]),

@@ -15,7 +15,7 @@ from harness.features.sizes import Sizes
 from harness.run.cells import Cell
 from harness.run.evaluate import Options, Prepared, prepare
 from harness.run.plan import PlannedGroup
-from harness.specs.code import code_hash
+from harness.specs.code import code_hash, with_imports
 from harness.specs.identity import digest
 from harness.store.features import windows_path
 from harness.store.files import output_folder
@@ -23,6 +23,9 @@ from harness.store.records import check_results
 
 if TYPE_CHECKING:
     from harness.specs.features import FeatureFile
+
+
+_CODE = PACKAGE / "features" / "making.py"
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,9 @@ class PreparedFeatures:
 
     @property
     def key(self) -> str:
-        """Hash of everything that decides what the file says; reasoning scores are joined whenever they appear."""
+        """Hash of everything that decides what is read; reasoning scores, a judge and ratings are added afterwards."""
         cells = [[cell.key for cell in self.cells(group)] for group in self.prepared.groups]
-        return digest([cells, asdict(self.sizes), code_hash(PACKAGE / "features")])
+        return digest([cells, asdict(self.sizes), code_hash(*with_imports(_CODE, "features"))])
 
     def collect(self, progress: Any, command: str) -> FeatureFile:
         """Fit what is not fitted, stream the test documents of every layer, and return the file.

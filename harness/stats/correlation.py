@@ -48,7 +48,8 @@ def _weighted(weights: Array, x_C: Array, y_C: Array) -> Array:
     products = [(weights * left * right).sum(-1) for left, right in ((a, b), (a, a), (b, b))]
     size = products[1] * products[2]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(size > 1e-9, products[0] / np.sqrt(size), np.nan))
+        found: Array = np.where(size > 1e-9, products[0] / np.sqrt(size), np.nan)
+    return found
 
 
 def _below(values_C: Array) -> Array:
