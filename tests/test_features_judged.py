@@ -252,7 +252,10 @@ def test_coverage_is_scaled_to_all_latents_that_fire() -> None:
     lexical = [held.features[i].label for i in sample[:7]]
     assert found.sides[1].detection == pytest.approx(np.median([x.detection.balanced for x in lexical if x]))
     empty = summed(held, held.features, [], [], Asked("u", "m", 0, ()))
-    assert (empty.coverage, empty.lo, empty.reason) == (None, None, "no latent has windows enough for a label")
+    assert (empty.coverage, empty.lo, empty.reason) == (None, None, "no latent was drawn")
+    closed = [f.model_copy(update={"label": None}) for f in held.features]
+    nothing = summed(held, closed, [], [], Asked("u", "m", 9, ()))
+    assert (nothing.coverage, nothing.reason) == (None, "no latent has windows enough for a label")
 
 
 def test_a_latent_that_is_not_there_is_refused_before_a_question(tmp_path: Path) -> None:

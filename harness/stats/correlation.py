@@ -54,5 +54,5 @@ def _weighted(weights: Array, x_C: Array, y_C: Array) -> Array:
 
 def _below(values_C: Array) -> Array:
     """Return how much item c adds to the rank of item d: 1 where it is smaller, half where it is equal, ``[c, d]``."""
-    smaller = (values_C[:, None] < values_C[None, :]).astype(np.float64)
-    return smaller + 0.5 * (values_C[:, None] == values_C[None, :])
+    added_CC: Array = np.heaviside(values_C[None, :] - values_C[:, None], 0.5)
+    return added_CC
