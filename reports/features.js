@@ -35,11 +35,13 @@
   }
 
   const layer = () => data.layers[state.layer];
+  // Columns of a judge and of ratings are there only where there was a judge, or a rating.
+  const at = (column, index) => (column ? column[index] : null);
 
   function words(index) {
     const here = layer();
     const label = (here.label[index] || []).map(([kind, text]) => `${kind} ${text}`).join(" ");
-    return `${index} ${label} ${here.tokens[index].map((t) => data.tokens[t]).join(" ")}`.toLowerCase();
+    return `${index} ${label} ${at(here.words, index) || ""} ${here.tokens[index].map((t) => data.tokens[t]).join(" ")}`.toLowerCase();
   }
 
   const wanted = {
@@ -47,6 +49,9 @@
     full: (here, i) => here.details[i] !== undefined,
     labelled: (here, i) => here.label[i] !== null,
     covered: (here, i) => here.lower[i] !== null && here.lower[i] > 0.7,
+    judged: (here, i) => (here.asked || []).includes(i),
+    worded: (here, i) => (at(here.judgeLower, i) ?? 0) > 0.7,
+    rated: (here, i) => at(here.rating, i) !== null,
     passed: (here, i) => here.passed[i],
     dead: (here, i) => here.fires[i] === 0,
   };
@@ -98,9 +103,11 @@
       if (label === null) box.append(make("span", { class: "hint" }, "too few windows"));
       else if (label.length === 0) box.append(make("span", { class: "hint" }, "nothing stands out"));
       else label.forEach((entry) => box.append(item(entry), " "));
+      if (at(here.words, index)) box.append(make("span", { class: "said" }, here.words[index]));
       return box;
     }
-    const held = key === "detection" && here.lower[index] !== null && here.lower[index] > 0.7;
+    const lower = { detection: here.lower, judge: here.judgeLower }[key];
+    const held = (at(lower, index) ?? 0) > 0.7;
     const text = figures(here[key][index]);
     return make("td", { class: held ? "covered" : null, title: held ? "lower bound above 0.7" : null }, text);
   }
@@ -190,6 +197,31 @@
     return parts;
   }
 
+  function judgePart(held) {
+    if (!held.judged) return [];
+    const { label, reason, detection, fuzzing, permuted } = held.judged;
+    const title = make("h4", {}, "Label in words");
+    if (label === null) return [title, make("p", { class: "hint" }, `None: ${reason}.`)];
+    const unread = (test) => (test.unparsed ? `, ${(100 * test.unparsed).toFixed(0)} % unread` : "");
+    return [title, make("p", { class: "sentence" }, label), numbers([
+      ["Judge's detection", figures(detection.balanced), `lower bound ${figures(detection.lower)}${unread(detection)}`],
+      ["F1", figures(detection.f1)],
+      ["Judge's fuzzing", figures(fuzzing.balanced), `F1 ${figures(fuzzing.f1)}${unread(fuzzing)}`],
+      ["Another's label", permuted ? figures(permuted.balanced) : figures(null), "control, expect 0.5"],
+    ])];
+  }
+
+  function ratingPart(held) {
+    if (!held.ratings) return [];
+    const mean = held.ratings.reduce((sum, rating) => sum + rating.value, 0) / held.ratings.length;
+    const count = held.ratings.length === 1 ? "1 rating" : `${held.ratings.length} ratings`;
+    const list = make("ul", { class: "ratings" });
+    held.ratings.forEach(({ value, rater, comment }) => {
+      list.append(make("li", {}, make("b", {}, figures(value)), rater ? ` ${rater}` : null, comment ? make("q", {}, comment) : null));
+    });
+    return [make("h4", {}, "Ratings by people"), numbers([["Mean rating", figures(mean), count]]), list];
+  }
+
   function reasoningPart(held) {
     const r = held.reasoning;
     if (!r) return [];
@@ -269,7 +301,7 @@
       ["Largest", figures(here.max[index])],
     ]);
     const rest = held
-      ? [...labelPart(held), ...reasoningPart(held), ...contextPart(held, index), ...evidencePart(held), ...neighbourPart(held, index)]
+      ? [...labelPart(held), ...judgePart(held), ...ratingPart(held), ...reasoningPart(held), ...contextPart(held, index), ...evidencePart(held), ...neighbourPart(held, index)]
       : [make("p", { class: "hint" }, here.fires[index]
         ? "Its contexts are in the data file beside this page; the latents of greatest interest are shown here in full."
         : "It never fires on these documents.")];

@@ -135,9 +135,13 @@ def test_files_come_back_and_broken_ones_are_said(tmp_path: Path) -> None:
     assert load_features(path) == held
     assert found_features(path, held.key) == held
     assert found_features(path, "other") is None
-    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":9'))
+    path.write_text(path.read_text().replace('"schema_version":2', '"schema_version":9'))
     with pytest.raises(UserError, match="feature schema 9 is not known here"):
         load_features(path)
+    path.write_text(path.read_text().replace('"schema_version":9', '"schema_version":1'))
+    with pytest.raises(UserError, match="feature schema 1 is not known here; this version reads 2"):
+        load_features(path)
+    assert found_features(path, held.key) is None
     path.write_text("{")
     with pytest.raises(UserError, match="not a whole file of features"):
         load_features(path)

@@ -215,8 +215,9 @@ def test_silent_and_rare_latents_have_reasons_and_count_as_uncovered(world: Worl
     assert "are needed" in refused[2]
     found = coverage("planted", labels, {2: refused[2]}, Counted(alive=2, sampled=2))
     assert (found.coverage, found.of_labelled, found.labelled, found.reason) == (0.5, 1.0, 1, None)
+    assert (found.lo, found.hi) == pytest.approx(wilson(1, 2), abs=1e-4)
     none = coverage("control", {}, {2: refused[2]}, Counted(1, 1))
-    assert none.coverage is None
+    assert (none.coverage, none.lo, none.hi) == (None, None, None)
     assert none.reason is not None
     assert "windows in which" in none.reason
     assert coverage("still", {}, {}, Counted(0, 0)).reason == "no latent fires"

@@ -10,6 +10,8 @@ from harness.specs.features import Context, Feature, FeatureFile, Item, Label, L
 
 # Evidence tokens of every latent, for searching; entries of a label shown in the list.
 _SEARCHED, _WORDS = 5, 4
+# What a judge said of single windows stays in the data file.
+_ASKED = {test: {"truth", "said"} for test in ("detection", "fuzzing", "permuted")}
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,51 @@ class ListColumn:
     first: str
 
 
-def list_columns(reasoning: bool) -> list[ListColumn]:
-    """Return the columns of the list; those of ReasonScore only where a record gave it."""
+_JUDGE = ListColumn("judge", "Judge", "balanced accuracy of a judge with its own label in words", "descending")
+_RATING = ListColumn("rating", "Rating", "mean rating by people", "descending")
+
+
+@dataclass(frozen=True)
+class Has:
+    """What a file holds beyond what every file does: ReasonScores, labels of a judge, ratings of people."""
+
+    reasoning: bool
+    judge: bool
+    ratings: bool
+
+    @staticmethod
+    def of(file: FeatureFile) -> Has:
+        """Look through the layers."""
+        found = ((layer.reasoning, layer.judge, layer.ratings) for layer in file.layers)
+        reasoning, judge, ratings = (any(part is not None for part in parts) for parts in zip(*found, strict=True))
+        return Has(reasoning, judge, ratings)
+
+
+def list_columns(has: Has) -> list[ListColumn]:
+    """Return the columns of the list; a score only where the file has it."""
     scores = [
         ListColumn("reasonscore", "ReasonScore", "of the reasoning record of this fit", "descending"),
         ListColumn("p", "p", "of its ReasonScore, from circular shifts", "ascending"),
     ]
     return [
         ListColumn("index", "Latent", "its number in the dictionary", "ascending"),
-        *(scores if reasoning else []),
+        *(scores if has.reasoning else []),
         ListColumn("density", "Density", "share of test tokens on which it fires", "descending"),
         ListColumn("label", "Lexical label", "what stands out where it peaks", "ascending"),
         ListColumn("detection", "Detection", "balanced accuracy of the label on windows of other groups", "descending"),
+        *([_JUDGE] if has.judge else []),
+        *([_RATING] if has.ratings else []),
         ListColumn("max", "Max", "largest folded activation", "descending"),
     ]
 
 
 def page_data(file: FeatureFile, chosen: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Return the data of a page; token types that nothing on the page shows are left out."""
-    used = _Tokens(file.tokens)
-    layers = [_layer(layer, set(which), used) for layer, which in zip(file.layers, chosen, strict=True)]
+    used, has = _Tokens(file.tokens), Has.of(file)
+    layers = [
+        {**_layer(layer, set(which), used), **_added(layer.features, has)}
+        for layer, which in zip(file.layers, chosen, strict=True)
+    ]
     return {"layers": layers, "tokens": used.texts}
 
 
@@ -79,6 +106,20 @@ def _layer(layer: LayerFeatures, chosen: set[int], used: _Tokens) -> dict[str, A
     }
 
 
+def _added(features: Sequence[Feature], has: Has) -> dict[str, Any]:
+    """Return the columns of a judge and of people; nothing where there are none, since most pages have none."""
+    columns: dict[str, Any] = {}
+    if has.judge:
+        found = [f.judged.detection if f.judged else None for f in features]
+        columns["words"] = [f.judged.label if f.judged else None for f in features]
+        columns["asked"] = [f.index for f in features if f.judged]
+        columns["judge"] = [one.balanced if one else None for one in found]
+        columns["judgeLower"] = [one.lower if one else None for one in found]
+    if has.ratings:
+        columns["rating"] = [sum(r.value for r in f.ratings) / len(f.ratings) if f.ratings else None for f in features]
+    return columns
+
+
 def _details(feature: Feature, used: _Tokens) -> dict[str, Any]:
     return {
         "mean": feature.mean,
@@ -91,6 +132,8 @@ def _details(feature: Feature, used: _Tokens) -> dict[str, Any]:
         "neighbours": feature.neighbours,
         "contexts": [_context(context, used) for context in feature.contexts],
         "reasoning": feature.reasoning.model_dump() if feature.reasoning else None,
+        **({"judged": feature.judged.model_dump(exclude=_ASKED)} if feature.judged else {}),
+        **({"ratings": [rating.model_dump() for rating in feature.ratings]} if feature.ratings else {}),
     }
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from harness.board import formats
 from harness.board.escaping import shown
-from harness.board.feature_data import list_columns, page_data
+from harness.board.feature_data import Has, list_columns, page_data
 from harness.board.histogram import Histogram, histogram
 from harness.board.page import environment, inline, package_version
 from harness.specs.features import Clusters, Feature, FeatureFile, LayerFeatures, Match
@@ -74,7 +74,8 @@ def feature_html(file: FeatureFile, data_name: str, details: int = DETAILS) -> s
         file=file,
         views=[_layer(layer, file.tokens) for layer in file.layers],
         matches=[_match(match) for match in file.matches],
-        columns=list_columns(any(layer.reasoning for layer in file.layers)),
+        columns=list_columns(Has.of(file)),
+        has=Has.of(file),
         shown=sum(map(len, chosen)),
         data=Markup(script_json(page_data(file, chosen))),
         data_name=data_name,
@@ -97,8 +98,8 @@ def script_json(value: Any) -> str:
 def of_interest(layers: Sequence[LayerFeatures], most: int) -> list[list[int]]:
     """Return the latents of each layer that are shown in full, at most ``most`` over all layers.
 
-    Taken in turn from three orders, so that each has its share: the smallest p-value of ReasonScore, the best lower
-    bound of detection, and the largest activation mass.
+    Taken in turn from orders, so that each has its share: the smallest p-value of ReasonScore, the best lower bound of
+    detection, the largest activation mass, and what a judge or people looked at, those with ratings first.
     """
     share = most // max(len(layers), 1)
     return [_interesting([f for f in layer.features if f.fires], share) for layer in layers]
@@ -109,6 +110,7 @@ def _interesting(alive: list[Feature], most: int) -> list[int]:
         (lambda f: f.reasoning is not None and f.reasoning.p is not None, _by_reason),
         (lambda f: f.label is not None, lambda f: (-f.label.detection.lower if f.label else 0.0, f.index)),
         (lambda f: True, lambda f: (-(f.mean or 0.0) * f.fires, f.index)),
+        (lambda f: bool(f.ratings or f.judged), lambda f: (not f.ratings, f.index)),
     ]
     ranked = [sorted(filter(wanted, alive), key=key) for wanted, key in orders]
     turns = chain.from_iterable(zip_longest(*ranked))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.api import Dictionary
 from harness.errors import CellError, UserError
+from harness.features.exhibits import Exhibits, exhibits
 from harness.features.gather import Gatherer
 from harness.features.labels import Counted, Labeller, coverage
 from harness.features.mass import token_conc, token_entropy
@@ -38,6 +39,7 @@ class Layer:
     sketch_FS: Tensor
     words: list[str]
     model: dict[str, Any]
+    exhibits: Exhibits
 
 
 def site_of(track: Track) -> Site:
@@ -138,7 +140,9 @@ class Collector:
             notes=list(self.site.notes()),
             features=_features(parts, direction_FD, clusters, self.sizes),
         )
-        return Layer(layer, direction_FD, sketch_FS, words, self.site.model_part().model_dump(mode="json"))
+        sides = {latent: (own.windows.of(latent, 0), own.windows.of(latent, 1)) for latent in parts.labels}
+        model = self.site.model_part().model_dump(mode="json")
+        return Layer(layer, direction_FD, sketch_FS, words, model, exhibits(parts.text, sides))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from harness.features.lexical import COVERED, Explainer, Lexicon, Quality, Side,
 from harness.features.sizes import Sizes
 from harness.features.text import Text
 from harness.specs.features import Coverage, Detection, Item, Label
+from harness.stats.proportions import wilson
 
 Tell = Callable[[int, int], None]
 
@@ -93,20 +94,25 @@ def coverage(name: str, labels: dict[int, Label], refused: dict[int, str], count
     if not found:
         reasons = [why.split(" to ")[0] for why in refused.values()]
         reason = "no latent fires" if not reasons else f"no latent could be labelled; for one, {reasons[0]}"
+    tried = bool(found and counted.sampled)
+    lo, hi = wilson(covered, counted.sampled) if tried else (None, None)
     return Coverage(
         name=name,
         alive=counted.alive,
         labelled=len(found),
         covered=covered,
-        coverage=round(covered / counted.sampled, 4) if found and counted.sampled else None,
+        coverage=round(covered / counted.sampled, 4) if tried else None,
         of_labelled=round(covered / len(found), 4) if found else None,
+        lo=None if lo is None else round(lo, 4),
+        hi=None if hi is None else round(hi, 4),
         reason=reason,
-        detection=_median([label.detection.balanced for label in found]),
-        fuzzing=_median([label.fuzzing.balanced for label in found]),
-        permuted=_median([label.permuted for label in found if label.permuted is not None]),
-        ceiling=_median([label.ceiling for label in found]),
+        detection=median([label.detection.balanced for label in found]),
+        fuzzing=median([label.fuzzing.balanced for label in found]),
+        permuted=median([label.permuted for label in found if label.permuted is not None]),
+        ceiling=median([label.ceiling for label in found]),
     )
 
 
-def _median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
+    """Return the median to four decimals, or None of nothing."""
     return round(float(np.median(values)), 4) if values else None

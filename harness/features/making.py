@@ -15,13 +15,17 @@ from harness.features.sizes import Sizes
 from harness.run.cells import Cell
 from harness.run.evaluate import Options, Prepared, prepare
 from harness.run.plan import PlannedGroup
-from harness.specs.code import code_hash
+from harness.specs.code import code_hash, with_imports
 from harness.specs.identity import digest
+from harness.store.features import windows_path
 from harness.store.files import output_folder
 from harness.store.records import check_results
 
 if TYPE_CHECKING:
     from harness.specs.features import FeatureFile
+
+
+_CODE = PACKAGE / "features" / "making.py"
 
 
 @dataclass(frozen=True)
@@ -47,19 +51,30 @@ class PreparedFeatures:
         return [group.cells[0], *(cell for cell in floor if first[cell.entry.found.slug] is cell)]
 
     @property
+    def has_windows(self) -> bool:
+        """Whether the windows of every layer's labels are on disk."""
+        return all(windows_path(self.data_path, group.task.layer).is_file() for group in self.prepared.groups)
+
+    @property
     def key(self) -> str:
-        """Hash of everything that decides what the file says; reasoning scores are joined whenever they appear."""
+        """Hash of everything that decides what is read; reasoning scores, a judge and ratings are added afterwards."""
         cells = [[cell.key for cell in self.cells(group)] for group in self.prepared.groups]
-        return digest([cells, asdict(self.sizes), code_hash(PACKAGE / "features")])
+        return digest([cells, asdict(self.sizes), code_hash(*with_imports(_CODE, "features"))])
 
     def collect(self, progress: Any, command: str) -> FeatureFile:
-        """Fit what is not fitted, stream the test documents of every layer, and return the file."""
+        """Fit what is not fitted, stream the test documents of every layer, and return the file.
+
+        The windows of labels are written beside the place of the data file, for a judge to read.
+        """
         from harness.features.collect import Collector, Layer
+        from harness.features.exhibits import save_exhibits
 
         resources = self.prepared.resources(progress)
         layers: list[Layer] = [
             Collector(group, self.cells(group), resources, self.sizes).collect() for group in self.prepared.groups
         ]
+        for layer in layers:
+            save_exhibits(windows_path(self.data_path, layer.features.layer), layer.exhibits)
         return self._file(layers, command)
 
     def _file(self, layers: Sequence[Any], command: str) -> FeatureFile:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FEATURES_SCHEMA = 1
+FEATURES_SCHEMA = 2
 
 
 class _Plain(BaseModel):
@@ -42,6 +42,46 @@ class Label(_Plain):
     fuzzing: Detection
     permuted: float | None
     ceiling: float
+
+
+class Verdicts(_Plain):
+    """What a judge said of the windows a label is tested on, next to the truth.
+
+    Attributes:
+        truth: ``1`` or ``0`` a window, in the order asked: whether it is a positive.
+        said: ``1``, ``0``, or ``?`` where the judge gave no answer of the form asked for; that counts as wrong.
+        balanced, lower, f1: balanced accuracy, the lower end of its 95 % interval, and F1.
+        unparsed: share of ``?``.
+    """
+
+    truth: str
+    said: str
+    balanced: float
+    lower: float
+    f1: float
+    unparsed: float
+
+
+class Judged(_Plain):
+    """A label in words that a judge gave a latent, and how well the judge does with it.
+
+    ``label`` is null where the judge gave none in the form asked for, or the latent has too few windows (``reason``).
+    ``permuted`` is the detection with another latent's label on the same windows.
+    """
+
+    label: str | None
+    reason: str | None
+    detection: Verdicts | None
+    fuzzing: Verdicts | None
+    permuted: Verdicts | None
+
+
+class Rating(_Plain):
+    """What a person said of a latent."""
+
+    value: float
+    rater: str | None
+    comment: str | None
 
 
 class Context(_Plain):
@@ -98,6 +138,8 @@ class Feature(_Plain):
     firing_cluster: int | None
     contexts: list[Context]
     reasoning: Reasoning | None = None
+    judged: Judged | None = None
+    ratings: list[Rating] = []
 
 
 class Clusters(_Plain):
@@ -121,6 +163,7 @@ class Coverage(_Plain):
         covered: those whose balanced accuracy has a lower bound above 0.7.
         coverage: ``label_coverage``, covered over alive; null where no latent is labelled.
         of_labelled: covered over labelled.
+        lo, hi: Wilson's 95 % interval of ``coverage``, with latents as the items.
         reason: why ``coverage`` is null.
         detection, fuzzing, permuted, ceiling: medians of balanced accuracy over the labelled latents.
     """
@@ -131,11 +174,90 @@ class Coverage(_Plain):
     covered: int
     coverage: float | None
     of_labelled: float | None
+    lo: float | None = None
+    hi: float | None = None
     reason: str | None
     detection: float | None
     fuzzing: float | None
     permuted: float | None
     ceiling: float | None
+
+
+class LabelSide(_Plain):
+    """Medians of balanced accuracy over the same latents for one kind of label; ``permuted`` is its control."""
+
+    name: str
+    detection: float | None
+    fuzzing: float | None
+    permuted: float | None
+
+
+class JudgedLayer(_Plain):
+    """What a judge was asked about a layer, in sum.
+
+    Attributes:
+        model: the model asked, by the name the endpoint knows it by.
+        settings: what else decides the requests.
+        open: latents with windows enough for a label, from which ``sampled`` were drawn.
+        asked: latents that were asked for besides; ``coverage`` leaves them out.
+        labelled: of the sampled, those the judge gave a label.
+        covered: of the sampled, those whose detection has a lower bound above 0.7.
+        coverage: the share of all alive latents that is covered, ``covered / sampled`` of the open ones.
+        lo, hi: Wilson's 95 % interval of ``covered / sampled``, carried over to all alive latents.
+        reason: why ``coverage`` is null.
+        unparsed: share of windows, over detection and fuzzing, with no answer of the form asked for.
+        unlabelled: of all that were tried, those the judge gave no label.
+        sides: the judge and the lexical labels, over the latents of the sample that the judge gave a label.
+    """
+
+    model: str
+    settings: dict[str, float]
+    open: int
+    sampled: int
+    asked: list[int]
+    labelled: int
+    covered: int
+    coverage: float | None
+    lo: float | None
+    hi: float | None
+    reason: str | None
+    unparsed: float | None
+    unlabelled: int
+    sides: list[LabelSide]
+
+
+class Interval(_Plain):
+    """A number with its 95 % interval over ``items``; what is null has a reason."""
+
+    name: str
+    value: float | None
+    lo: float | None
+    hi: float | None
+    items: int
+    reason: str | None
+
+
+class RatedLayer(_Plain):
+    """What people said of a layer's latents, in sum.
+
+    Attributes:
+        least, most: ends of the scale.
+        rated: latents with a rating.
+        ratings: ratings in all.
+        raters: different raters that are named.
+        average: mean over rated latents of their mean rating.
+        agreement: Krippendorff's alpha.
+        scores: Spearman's correlation of mean rating and score, one per kind of score.
+    """
+
+    least: float
+    most: float
+    rated: int
+    ratings: int
+    raters: int
+    average: float
+    agreement: Interval
+    scores: list[Interval]
 
 
 class LayerFeatures(_Plain):
@@ -154,6 +276,8 @@ class LayerFeatures(_Plain):
     firing_clusters: Clusters
     reasoning: str | None = None
     notes: list[str]
+    judge: JudgedLayer | None = None
+    ratings: RatedLayer | None = None
     features: list[Feature]
 
 

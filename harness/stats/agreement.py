@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
 from harness.metrics.contract import Array
-from harness.stats.estimate import Estimate, Plan
+from harness.stats.estimate import Estimate, Plan, bare
+from harness.stats.resample import interval
 
 
 def tau(truth_P: Array, given_P: Array, items: int, plan: Plan | None = None) -> Estimate:
@@ -67,3 +69,35 @@ def intraclass(runs: Sequence[Array], plan: Plan | None = None) -> Estimate:
     ends = [ratio / float(stats.f.isf(tail, *df)), ratio * float(stats.f.isf(tail, *reversed(df)))]
     value, lo, hi = (1.0 if math.isinf(f) else (f - 1) / (f + k - 1) for f in (ratio, *ends))
     return Estimate(value, lo, hi, plan.level, "f", 0, k, math.sqrt(within))
+
+
+def krippendorff(ratings: Sequence[Array], plan: Plan | None = None) -> Estimate:
+    """Return Krippendorff's alpha for interval data, with a bootstrap interval over items.
+
+    ``1 - observed / expected`` squared difference of two ratings: of the same item, and of any two. 1 where raters
+    agree in everything, 0 where they agree as ratings drawn from one urn do; raters may differ from item to item, and
+    items with one rating take no part. Source: Krippendorff, Content Analysis (2004), chapter 11.
+
+    Args:
+        ratings: the ratings of each item, as many as there are.
+        plan: level, resamples and seed.
+    """
+    plan = plan or Plan()
+    shared = [values for values in ratings if values.size >= 2]
+    if len(shared) < 2:
+        return bare(None, plan, len(shared), f"{len(shared)} items with two ratings or more; agreement needs 2")
+    m_C = np.array([values.size for values in shared], dtype=np.float64)
+    sums_C, squares_C = (np.array([(v**power).sum() for v in shared]) for power in (1, 2))
+    # Over ordered pairs of one item: sum of (v_i - v_j)^2 / (m - 1).
+    within_C = 2 * (m_C * squares_C - sums_C**2) / (m_C - 1)
+
+    def alpha(weights: Array) -> Array:
+        n, total, square = weights @ m_C, weights @ sums_C, weights @ squares_C
+        expected = 2 * (n * square - total**2) / (n - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(expected > 1e-9, 1 - (weights @ within_C) / expected, np.nan)
+
+    if math.isnan(float(alpha(np.ones(m_C.size)))):
+        return bare(None, plan, m_C.size, "every rating is the same; there is nothing to agree about")
+    found = interval(alpha, m_C.size, plan)
+    return found if found.hi is None else replace(found, hi=min(found.hi, 1.0))

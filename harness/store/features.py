@@ -12,6 +12,11 @@ from harness.specs.features import FEATURES_SCHEMA, FeatureFile
 from harness.store.files import write_text
 
 
+def windows_path(data: Path, layer: int) -> Path:
+    """Return where the windows of a layer's labels lie, beside the data file."""
+    return data.with_suffix(f".windows{layer}.npz")
+
+
 def save_features(path: Path, file: FeatureFile) -> None:
     """Write the file atomically."""
     write_text(path, file.model_dump_json() + "\n")
