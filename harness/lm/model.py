@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
@@ -131,7 +131,7 @@ class LanguageModel:
 
         hooks = [(self._blocks[layer], keep(layer)) for layer in wanted]
         with torch.no_grad(), hooked(hooks), suppress(_Enough):
-            self._run_body(ids_BT, mask_BT)
+            self._run_body(ids_BT, {"attention_mask": mask_BT.to(torch.int64)})
         return found
 
     def resume(self, ids_BT: Tensor, mask_BT: Tensor, layer: int, x_BTD: Tensor) -> Tensor:
@@ -148,13 +148,37 @@ class LanguageModel:
         if x_BTD.shape != (*ids_BT.shape, self.info.width):
             expected = (*ids_BT.shape, self.info.width)
             raise ValueError(f"x_BTD must have shape {expected}, got {tuple(x_BTD.shape)}")
-        device = device_of(self._blocks[layer], self._device)
-        skeleton = self._probe.skeleton
-        output = with_hidden(skeleton, x_BTD.to(device, hidden_of(skeleton).dtype))
-        # Lower blocks return x as well: what flows between them is never looked at.
-        stand_in = forwards(self._blocks[: layer + 1], lambda *_args, **_kwargs: output)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and x_BTD.requires_grad), stand_in:
-            return self._run_body(ids_BT, mask_BT)
+        return self._resumed(layer, x_BTD, ids_BT, {"attention_mask": mask_BT.to(torch.int64)})
+
+    def branches(self, ids_T: Tensor, layer: int, x_TD: Tensor, last_AD: Tensor) -> Tensor:
+        """Return the final hidden states ``[A, D]`` at the last token, had block ``layer`` returned ``last_AD`` there.
+
+        The tokens before it are run once for all: each of the ``A`` stands at the last token's position and sees them
+        and itself.
+
+        Args:
+            ids_T: int64 token ids of one text.
+            layer: the block, from 0.
+            x_TD: what it returned, of which the last row is not looked at.
+            last_AD: what it is to have returned at the last token.
+
+        Raises:
+            UserError: the layer is out of range.
+            ValueError: shapes that do not fit.
+        """
+        before, several = len(ids_T) - 1, len(last_AD)
+        if x_TD.shape != (before + 1, self.info.width) or last_AD.shape != (several, self.info.width):
+            raise ValueError(
+                f"{before + 1} tokens, x_TD {tuple(x_TD.shape)} and last_AD {tuple(last_AD.shape)} do not fit"
+            )
+        check_layers([layer], self.info.blocks, self.info.name)
+        row_S = torch.cat([torch.arange(before), torch.full((several,), before)])
+        x_SD = torch.cat([x_TD[:before].to(last_AD), last_AD])
+        sees_SS = (row_S[:, None] > row_S[None, :]) | torch.eye(before + several, dtype=torch.bool)
+        lowest = torch.finfo(self._probe.head_dtype).min
+        mask_SS = torch.zeros(sees_SS.shape, dtype=self._probe.head_dtype).masked_fill(~sees_SS, lowest)
+        placed = {"attention_mask": mask_SS[None, None], "position_ids": row_S[None]}
+        return self._resumed(layer, x_SD[None], ids_T[row_S][None], placed)[0, before:]
 
     def logits(self, h_ND: Tensor) -> Tensor:
         """Return float32 logits ``[N, V]`` of final hidden states ``[N, D]`` (rows of what ``resume`` returns).
@@ -170,9 +194,19 @@ class LanguageModel:
             logits: Tensor = self._network(input_ids=ids_BT, use_cache=False).logits
         return logits[0].float()
 
-    def _run_body(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        mask_BT = mask_BT.to(self._device, torch.int64)
-        output = self._probe.body(input_ids=ids_BT.to(self._device), attention_mask=mask_BT, use_cache=False)
+    def _resumed(self, layer: int, x_BTD: Tensor, ids_BT: Tensor, placed: Mapping[str, Tensor]) -> Tensor:
+        """Run the blocks above ``layer`` on ``x_BTD``; ``placed`` says what each token may see, and where it stands."""
+        device = device_of(self._blocks[layer], self._device)
+        skeleton = self._probe.skeleton
+        output = with_hidden(skeleton, x_BTD.to(device, hidden_of(skeleton).dtype))
+        # Lower blocks return x as well: what flows between them is never looked at.
+        stand_in = forwards(self._blocks[: layer + 1], lambda *_args, **_kwargs: output)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x_BTD.requires_grad), stand_in:
+            return self._run_body(ids_BT, placed)
+
+    def _run_body(self, ids_BT: Tensor, placed: Mapping[str, Tensor]) -> Tensor:
+        there = {name: value.to(self._device) for name, value in placed.items()}
+        output = self._probe.body(input_ids=ids_BT.to(self._device), use_cache=False, **there)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -187,7 +221,7 @@ class LanguageModel:
     def _verify(self) -> None:
         run, real_BT, middle = self._probe, self._probe.mask_BT.bool(), self.info.blocks // 2
         with torch.no_grad():
-            final_BTD = self._run_body(run.ids_BT, run.mask_BT)
+            final_BTD = self._run_body(run.ids_BT, {"attention_mask": run.mask_BT})
             check_equal(self.logits(final_BTD[real_BT.to(final_BTD.device)]), run, self.info.name, "head")
             x_BTD = self.read(run.ids_BT, run.mask_BT, [middle])[middle]
             resumed_BTD = self.resume(run.ids_BT, run.mask_BT, middle, x_BTD)
