@@ -323,3 +323,45 @@ def test_model_whose_weights_accelerate_moves_around() -> None:
     found_NV = model.logits(model.resume(ids_BT, mask_BT, 0, x_BTD)[mask_BT.bool()])
     torch.testing.assert_close(found_NV, own_logits(plain, ids_BT, mask_BT))
     assert [vars(module).get("forward") for module in network.modules()] == forwards
+
+
+@torch.no_grad()
+def test_branches_equal_one_pass_each(model: LanguageModel) -> None:
+    ids_T = batch()[0][0, :7]
+    mask_1T, layer = torch.ones(1, len(ids_T), dtype=torch.int64), 1
+    x_TD = model.read(ids_T[None], mask_1T, [layer])[layer][0]
+    last_AD = x_TD[-1] + torch.randn(5, model.info.width, generator=torch.Generator().manual_seed(0))
+    naive = []
+    for one_D in last_AD:
+        changed_TD = x_TD.clone()
+        changed_TD[-1] = one_D
+        naive.append(model.resume(ids_T[None], mask_1T, layer, changed_TD[None])[0, -1])
+    torch.testing.assert_close(model.branches(ids_T, layer, x_TD, last_AD), torch.stack(naive), rtol=1e-4, atol=1e-5)
+
+
+def test_branches_refuse_what_does_not_fit(tiny: LanguageModel) -> None:
+    x_TD = torch.zeros(4, tiny.info.width)
+    with pytest.raises(ValueError, match="do not fit 3 tokens"):
+        tiny.branches(torch.arange(3), 1, x_TD, x_TD[:2])
+
+
+@torch.no_grad()
+def test_branches_do_without_a_mask_that_a_model_misreads() -> None:
+    llama = build("llama")
+    ids_T = batch()[0][0]
+    x_TD = llama.read(ids_T[None], torch.ones(1, len(ids_T)), [1])[1][0]
+    last_AD = x_TD[-1] * torch.tensor([[1.0], [2.0]])
+    packed_AD = llama.branches(ids_T, 1, x_TD, last_AD)
+    body = llama._probe.body
+    forward = body.forward
+
+    def deaf(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **{name: value for name, value in kwargs.items() if name != "position_ids"})
+
+    vars(body)["forward"] = deaf
+    try:
+        llama._verify()
+        torch.testing.assert_close(llama.branches(ids_T, 1, x_TD, last_AD), packed_AD, rtol=1e-4, atol=1e-5)
+        assert not llama._packs
+    finally:
+        vars(body).pop("forward")

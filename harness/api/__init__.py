@@ -3,8 +3,22 @@
 Shapes: ``N`` tokens, ``D`` width of the activations, ``F`` latents. Tensors are float32 on one device.
 """
 
-from harness.api.dictionary import Dictionary
-from harness.api.error_probe import CONFIDENCE, Answers, ErrorProbe, Features, Labels
+from harness.api.dictionary import (
+    Dictionary,
+)
+from harness.api.error_probe import (
+    CONFIDENCE,
+    Answers,
+    ErrorProbe,
+    Features,
+    Labels,
+)
+from harness.api.explainer import (
+    Explainer,
+    Named,
+    Predictions,
+    Sentence,
+)
 from harness.api.fitting import (
     Activations,
     ArrayActivations,
@@ -17,8 +31,18 @@ from harness.api.fitting import (
     Truth,
     silent,
 )
-from harness.api.next_token import NextToken, Read, Targets, Unembedding
-from harness.api.rewarded import ARMS, Arm, Rewarded, Taught
+from harness.api.next_token import (
+    NextToken,
+    Read,
+    Targets,
+    Unembedding,
+)
+from harness.api.rewarded import (
+    ARMS,
+    Arm,
+    Rewarded,
+    Taught,
+)
 
 __all__ = [
     "ARMS",
@@ -29,14 +53,18 @@ __all__ = [
     "ArrayActivations",
     "Dictionary",
     "ErrorProbe",
+    "Explainer",
     "Features",
     "Labels",
     "Method",
+    "Named",
     "Network",
     "NextToken",
+    "Predictions",
     "Progress",
     "Read",
     "Rewarded",
+    "Sentence",
     "Setting",
     "Targets",
     "Taught",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
@@ -15,7 +16,7 @@ from harness.errors import UserError
 from harness.lm.blocks import device_of, find_blocks, forwards, hidden_of, hooked, with_hidden
 from harness.lm.facts import check_layers
 from harness.lm.info import Identity, describe
-from harness.lm.probe import check_equal, probe
+from harness.lm.probe import TOLERANCE, check_equal, probe
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class LanguageModel:
 
         hooks = [(self._blocks[layer], keep(layer)) for layer in wanted]
         with torch.no_grad(), hooked(hooks), suppress(_Enough):
-            self._run_body(ids_BT, mask_BT)
+            self._run_body(ids_BT, {"attention_mask": mask_BT.to(torch.int64)})
         return found
 
     def resume(self, ids_BT: Tensor, mask_BT: Tensor, layer: int, x_BTD: Tensor) -> Tensor:
@@ -148,13 +149,48 @@ class LanguageModel:
         if x_BTD.shape != (*ids_BT.shape, self.info.width):
             expected = (*ids_BT.shape, self.info.width)
             raise ValueError(f"x_BTD must have shape {expected}, got {tuple(x_BTD.shape)}")
-        device = device_of(self._blocks[layer], self._device)
-        skeleton = self._probe.skeleton
-        output = with_hidden(skeleton, x_BTD.to(device, hidden_of(skeleton).dtype))
-        # Lower blocks return x as well: what flows between them is never looked at.
-        stand_in = forwards(self._blocks[: layer + 1], lambda *_args, **_kwargs: output)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and x_BTD.requires_grad), stand_in:
-            return self._run_body(ids_BT, mask_BT)
+        return self._resumed(layer, x_BTD, ids_BT, {"attention_mask": mask_BT.to(torch.int64)})
+
+    def branches(self, ids_T: Tensor, layer: int, x_TD: Tensor, last_AD: Tensor) -> Tensor:
+        """Return the final hidden states ``[A, D]`` at the last token, had block ``layer`` returned ``last_AD`` there.
+
+        The tokens before it are run once for all: each of the ``A`` stands at the last token's position and sees them
+        and itself. A model that attends to a window shorter than the text, or takes no such mask, runs them
+        once for each.
+
+        Args:
+            ids_T: int64 token ids of one text.
+            layer: the block, from 0.
+            x_TD: what it returned, of which the last row is not looked at.
+            last_AD: what it is to have returned at the last token.
+
+        Raises:
+            UserError: the layer is out of range.
+            ValueError: shapes that do not fit.
+        """
+        before, several = len(ids_T) - 1, len(last_AD)
+        if x_TD.shape != (before + 1, self.info.width) or last_AD.shape != (several, self.info.width):
+            shapes = f"x_TD {tuple(x_TD.shape)} and last_AD {tuple(last_AD.shape)}"
+            raise ValueError(f"{shapes} do not fit {before + 1} tokens of width {self.info.width}")
+        check_layers([layer], self.info.blocks, self.info.name)
+        if not self._packs or before >= self._window:
+            rows_ATD = torch.cat([x_TD[:before].to(last_AD).expand(several, -1, -1), last_AD[:, None]], 1)
+            ids_AT = ids_T.expand(several, -1)
+            return self.resume(ids_AT, torch.ones_like(ids_AT), layer, rows_ATD)[:, -1]
+        row_S = torch.cat([torch.arange(before), torch.full((several,), before)])
+        x_SD = torch.cat([x_TD[:before].to(last_AD), last_AD])
+        sees_SS = (row_S[:, None] > row_S[None, :]) | torch.eye(before + several, dtype=torch.bool)
+        lowest = torch.finfo(self._probe.head_dtype).min
+        mask_SS = torch.zeros(sees_SS.shape, dtype=self._probe.head_dtype).masked_fill(~sees_SS, lowest)
+        placed = {"attention_mask": mask_SS[None, None], "position_ids": row_S[None]}
+        return self._resumed(layer, x_SD[None], ids_T[row_S][None], placed)[0, before:]
+
+    @property
+    def _window(self) -> float:
+        """Tokens that one attends to at most, itself included."""
+        config = self._network.config.get_text_config()
+        sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        return min([size for size in sizes if size is not None], default=math.inf)
 
     def logits(self, h_ND: Tensor) -> Tensor:
         """Return float32 logits ``[N, V]`` of final hidden states ``[N, D]`` (rows of what ``resume`` returns).
@@ -170,9 +206,19 @@ class LanguageModel:
             logits: Tensor = self._network(input_ids=ids_BT, use_cache=False).logits
         return logits[0].float()
 
-    def _run_body(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        mask_BT = mask_BT.to(self._device, torch.int64)
-        output = self._probe.body(input_ids=ids_BT.to(self._device), attention_mask=mask_BT, use_cache=False)
+    def _resumed(self, layer: int, x_BTD: Tensor, ids_BT: Tensor, placed: Mapping[str, Tensor]) -> Tensor:
+        """Run the blocks above ``layer`` on ``x_BTD``; ``placed`` says what each token may see, and where it stands."""
+        device = device_of(self._blocks[layer], self._device)
+        skeleton = self._probe.skeleton
+        output = with_hidden(skeleton, x_BTD.to(device, hidden_of(skeleton).dtype))
+        # Lower blocks return x as well: what flows between them is never looked at.
+        stand_in = forwards(self._blocks[: layer + 1], lambda *_args, **_kwargs: output)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x_BTD.requires_grad), stand_in:
+            return self._run_body(ids_BT, placed)
+
+    def _run_body(self, ids_BT: Tensor, placed: Mapping[str, Tensor]) -> Tensor:
+        there = {name: value.to(self._device) for name, value in placed.items()}
+        output = self._probe.body(input_ids=ids_BT.to(self._device), use_cache=False, **there)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -187,12 +233,28 @@ class LanguageModel:
     def _verify(self) -> None:
         run, real_BT, middle = self._probe, self._probe.mask_BT.bool(), self.info.blocks // 2
         with torch.no_grad():
-            final_BTD = self._run_body(run.ids_BT, run.mask_BT)
+            final_BTD = self._run_body(run.ids_BT, {"attention_mask": run.mask_BT})
             check_equal(self.logits(final_BTD[real_BT.to(final_BTD.device)]), run, self.info.name, "head")
             x_BTD = self.read(run.ids_BT, run.mask_BT, [middle])[middle]
             resumed_BTD = self.resume(run.ids_BT, run.mask_BT, middle, x_BTD)
             found_NV = self.logits(resumed_BTD[real_BT.to(resumed_BTD.device)])
         check_equal(found_NV, run, self.info.name, f"way of continuing after block {middle}")
+        self._packs = self._understands_packing(middle, x_BTD[0], resumed_BTD[0, -1])
+
+    @torch.no_grad()
+    def _understands_packing(self, layer: int, x_TD: Tensor, final_D: Tensor) -> bool:
+        """Whether copies of a token beside each other, told by mask and position apart, come out as the token itself.
+
+        Not every architecture takes masks of that form, or positions.
+        """
+        self._packs = True
+        ids_T = self._probe.ids_BT[0].cpu()
+        try:
+            found_2D = self.branches(ids_T, layer, x_TD, x_TD[-1:].expand(2, -1))
+        except (TypeError, ValueError, RuntimeError):
+            return False
+        allowed = TOLERANCE.get(self._probe.head_dtype, 0.0) * float(final_D.abs().max())
+        return bool((found_2D - final_D.to(found_2D)).abs().max() <= allowed)
 
 
 def _as_id(value: Any) -> int | None:
