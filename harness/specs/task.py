@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.specs.answers import Answers
+from harness.specs.ask import Ask
 from harness.specs.data import Data, GymData, TextData
 from harness.specs.reasoning import Reasoning
 from harness.specs.rewards import RewardControl
@@ -150,6 +151,7 @@ class TaskSpec(Strict):
         default=None, description="next tokens that are told apart; every token where it is absent"
     )
     reward: RewardControl | None = Field(default=None, description="the control of a reward: its penalty and margin")
+    ask: Ask | None = Field(default=None, description="how the model answers the question that a text ends in")
 
     @property
     def step(self) -> str | None:
