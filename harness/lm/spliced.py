@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import final
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,15 +24,18 @@ class Splice:
     Padding on the right that no mask tells of is changed like tokens: nothing that is read depends on it.
     """
 
-    def __init__(self, change: Change, *, first: bool = False, history: bool = False) -> None:
+    def __init__(
+        self, change: Change, *, first: bool = False, limit: float = math.inf, history: bool = False
+    ) -> None:
         """Take a change.
 
         Args:
             change: what takes the place of activations.
             first: whether the first token of a document is changed as well.
+            limit: norm above which a token is left as it is.
             history: whether a row depends on earlier rows, which are then kept and given again with each new token.
         """
-        self._change, self._first, self._history = change, first, history
+        self._change, self._first, self._limit, self._history = change, first, limit, history
         self._mask_BT: Tensor | None = None
         self._seen = 0
         self._past_BTD: Tensor | None = None
@@ -67,4 +72,5 @@ class Splice:
             token_BT[:, : given_BT.shape[1]] = given_BT
         if not self._first:
             token_BT &= token_BT.cumsum(1) > 1
-        return token_BT[:, start : start + columns]
+        kept_BT = token_BT[:, start : start + columns]
+        return kept_BT if math.isinf(self._limit) else kept_BT & (x_BTD.float().norm(dim=2) <= self._limit)
