@@ -491,8 +491,8 @@ class Rewarded(NextToken):
 
 
 Change = Callable[[Tensor, Tensor], Tensor]
-"""What is done to a language model at one site: of activations ``[N, D]`` and the document of each row (int64 ``[N]``),
-what takes their place, ``[N, D]``. A row may depend on itself and on earlier rows of its document, never on later ones."""
+"""What is done to a language model at one site: of activations ``[N, D]`` and the document of each row, int64 ``[N]``,
+what takes their place, ``[N, D]``. A row may depend on itself and on earlier rows of its document, never on later."""
 
 
 class Steerer(Network):

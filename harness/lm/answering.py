@@ -31,9 +31,9 @@ SPLIT = "test"
 class _Edited(HFLM):  # type: ignore[misc]
     """lm-eval's own, which says where a text begins and draws no bars."""
 
-    def __init__(self, model: LanguageModel, rows: int) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         # lm-eval gives its tokenizer a padding token and changes the side it pads on.
-        super().__init__(pretrained=model.network, tokenizer=copy.deepcopy(model.tokenizer), batch_size=rows)
+        super().__init__(pretrained=model.network, tokenizer=copy.deepcopy(model.tokenizer))
         self.splice: Splice | None = None
 
     def _model_call(self, inps: Tensor, *rest: Any, **options: Any) -> Any:
@@ -60,29 +60,30 @@ class _Edited(HFLM):  # type: ignore[misc]
 
 @final
 class Answering:
-    """Asks one language model what lm-eval asks, ``rows`` requests at a time.
+    """Asks one language model what lm-eval asks.
 
-    Rows of a batch change each other's numbers by rounding alone, but they do: equal batches give equal bits.
+    Requests of a batch change each other's numbers, by rounding alone: equal batches give equal bits.
     """
 
-    def __init__(self, model: LanguageModel, rows: int) -> None:
-        self.model, self.rows = model, rows
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
         with _still():
-            self._lm = _Edited(model, rows)
+            self._lm = _Edited(model)
 
     def lengths(self, prompt: str, answer: str) -> tuple[int, int]:
         """Return how many tokens lm-eval reads before an answer, and how many the answer has."""
         before, after = self._lm._encode_pair(prompt, answer)
         return len(before), len(after)
 
-    def batches(self, texts: Sequence[tuple[str, str] | str]) -> list[list[int]]:
+    def batches(self, texts: Sequence[tuple[str, str] | str], size: int) -> list[list[int]]:
         """Return the batches that lm-eval makes of requests, by their numbers.
 
         Args:
             texts: of each request its prompt, where an answer is written, or prompt and answer.
+            size: requests of a batch: lm-eval's ``batch_size``.
         """
         order = sorted(range(len(texts)), key=lambda i: self._place(texts[i]))
-        return [order[first : first + self.rows] for first in range(0, len(order), self.rows)]
+        return [order[first : first + size] for first in range(0, len(order), size)]
 
     def _place(self, text: tuple[str, str] | str) -> tuple[Any, ...]:
         """Return what lm-eval sorts by: long before short, and then by tokens or letters."""
@@ -95,6 +96,7 @@ class Answering:
         self,
         task: Mapping[str, Any],
         rows: Sequence[Mapping[str, Any]],
+        size: int,
         edits: Mapping[int, Splice] | None = None,
     ) -> list[dict[str, Any]]:
         """Return lm-eval's record of every row, in their order; of each filter where the task has several.
@@ -103,11 +105,13 @@ class Answering:
             task: keys of a task as lm-eval's YAML has them; ``task``, its name, among them. Where its data come from
                 is not asked: ``rows`` are its test split.
             rows: documents.
+            size: requests of a batch.
             edits: what is done to the model, by block; at most one.
         """
         if len(edits or {}) > 1:
             raise ValueError("one block is edited at a time")
         self._lm.splice = next(iter((edits or {}).values()), None)
+        self._lm.batch_size_per_gpu = size
         try:
             with _still(), edited(self.model, edits or {}):
                 made = ConfigurableTask(config=_config(task, rows))

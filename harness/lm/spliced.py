@@ -7,9 +7,8 @@ it. What is no token, and the first one, stay as they are, bit for bit.
 
 from __future__ import annotations
 
-from typing import final
-
 import math
+from typing import final
 
 import torch
 from torch import Tensor
@@ -24,9 +23,7 @@ class Splice:
     Padding on the right that no mask tells of is changed like tokens: nothing that is read depends on it.
     """
 
-    def __init__(
-        self, change: Change, *, first: bool = False, limit: float = math.inf, history: bool = False
-    ) -> None:
+    def __init__(self, change: Change, *, first: bool = False, limit: float = math.inf, history: bool = False) -> None:
         """Take a change.
 
         Args:

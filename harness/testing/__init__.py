@@ -8,6 +8,7 @@ from harness.testing.decoders import check_next_token
 from harness.testing.dictionaries import SETTING, check_dictionary, planted, planted_truth
 from harness.testing.documented import check_documented
 from harness.testing.probes import ANSWERS, check_error_probe
+from harness.testing.steerers import check_steerer
 
 __all__ = [
     "ANSWERS",
@@ -16,6 +17,7 @@ __all__ = [
     "check_documented",
     "check_error_probe",
     "check_next_token",
+    "check_steerer",
     "planted",
     "planted_truth",
 ]

@@ -68,15 +68,19 @@ class Answers(Track):
 
     @cached_property
     def answering(self) -> Answering:
-        """The language model as lm-eval sees it, as many requests at a time as the run's batches have rows."""
-        rows = max(self.resources.batch_tokens // self.task.budget.context, 1)
-        return Answering(self.site.model, rows)
+        """The language model as lm-eval sees it."""
+        return Answering(self.site.model)
 
     @cached_property
     def questions(self) -> Questions:
         """The questions of the test split."""
         documents = self.group.corpus.splits["test"]
         return Questions(self.task.spec, self._ask, documents, self.answering)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The batches of requests."""
+        return self.questions.steps(self.resources.batch_tokens)
 
     @cached_property
     def _cluster(self) -> NDArray[np.int64]:
@@ -86,17 +90,19 @@ class Answers(Track):
 
     def units(self) -> tuple[str, ...]:
         """Return the identity of every batch of requests."""
-        return tuple(self._key(step) for step in self.questions.steps)
+        return tuple(self._key(step) for step in self.steps)
 
     def _key(self, step: Step) -> str:
         """Return everything that decides what the model answers to a batch as it is."""
         documents = tuple(self.questions.taken.documents[i] for i in step.questions)
         texts = fingerprint({"test": documents})
-        return digest([VERSION, self.group.origin.model, self.group.origin.dtype, self._ask.model_dump(), step.what, texts])
+        return digest(
+            [VERSION, self.group.origin.model, self.group.origin.dtype, self._ask.model_dump(), step.what, texts]
+        )
 
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
         """Ask one batch as the model is, and under each method."""
-        step, done = self.questions.steps[unit], 0
+        step, done = self.steps[unit], 0
         clean = self._clean(step)
 
         def one(_: str, method: Method) -> Contribution:
@@ -119,7 +125,7 @@ class Answers(Track):
 
     def _asked(self, step: Step, splice: Splice | None) -> Contribution:
         edits = {} if splice is None else {self.task.layer: splice}
-        samples = self.answering.ask(self.questions.task(step.what), self.questions.rows(step), edits)
+        samples = self.answering.ask(self.questions.task(step.what), self.questions.rows(step), step.size, edits)
         return self.questions.found(step, samples)
 
     def _clean(self, step: Step) -> Contribution:
@@ -151,7 +157,8 @@ class Answers(Track):
                     held[found["question"]] = value
         parts = {name: np.bincount(self._cluster, value) for name, value in per_question.items()}
         parts["n"] = np.bincount(self._cluster).astype(np.float64)
-        details = {"questions": float(len(taken.documents)), "prompt tokens": float(taken.tokens)}
+        details = {"questions": float(len(taken.documents)), "prompt tokens": float(sum(taken.tokens))}
+        details |= {f"requests at once: {step.what}": float(step.size) for step in self.steps}
         keep = self.group.parts | {"n"}
         return Measured(
             {name: value for name, value in parts.items() if name in keep},
@@ -197,7 +204,7 @@ class Answers(Track):
         """Describe the questions that were asked, and what methods were fitted on."""
         taken, groups = self.questions.taken, len(np.unique(self._cluster))
         asked = SplitPart(
-            documents=len(taken.documents), groups=groups, tokens=taken.tokens, cut=0, left_out=taken.left_out
+            documents=len(taken.documents), groups=groups, tokens=sum(taken.tokens), cut=0, left_out=taken.left_out
         )
         fitted = {split: self.site.fit_sequences(split).part for split in ("train", "val")}
         mask = self.task.spec.mask.model_dump()

@@ -23,10 +23,11 @@ Found = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Step:
-    """One batch of requests: what is done, and the numbers of the questions it is done with."""
+    """One batch: what is done, the numbers of the questions it is done with, and how many a whole batch has."""
 
     what: str
     questions: tuple[int, ...]
+    size: int
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,16 @@ class Taken:
 
     Attributes:
         documents: the questions.
+        tokens: tokens before each answer.
         gold_tokens: tokens of each right answer.
-        tokens: tokens before all answers.
         unlabelled: documents without a label: nothing is known to be right.
         long: documents that do not fit into the context with their answer.
         left_out: documents beyond the budget.
     """
 
     documents: tuple[Document, ...]
+    tokens: tuple[int, ...]
     gold_tokens: tuple[int, ...]
-    tokens: int
     unlabelled: int
     long: int
     left_out: int
@@ -57,7 +58,24 @@ class Questions:
         self._spec, self._ask, self._answering = spec, ask, answering
         self._check(documents)
         self.taken = self._take(documents)
-        self.steps = tuple(self._batched())
+
+    def steps(self, batch_tokens: int) -> tuple[Step, ...]:
+        """Return the batches that lm-eval would make of all questions at once, so that whoever runs it gets equal bits.
+
+        Its batches are of one size: as many requests as fit into ``batch_tokens`` were all as long as the longest.
+        """
+        asked = [(d.text, self._gold(d)) for d in self.taken.documents]
+        if self._ask.choices:
+            return self._batched(CHOOSE, [(text, f" {self._ask.choices[0]}") for text, _ in asked], batch_tokens)
+        written = self._batched(WRITE, [text for text, _ in asked], batch_tokens)
+        return written + self._batched(GOLD, asked, batch_tokens)
+
+    def _batched(self, what: str, requests: Sequence[tuple[str, str] | str], batch_tokens: int) -> tuple[Step, ...]:
+        new = self._ask.written.max_tokens if self._ask.written else 0
+        each = zip(self.taken.tokens, self.taken.gold_tokens, strict=True)
+        longest = max(before + (new if what == WRITE else after) for before, after in each)
+        size = max(batch_tokens // longest, 1)
+        return tuple(Step(what, tuple(batch), size) for batch in self._answering.batches(requests, size))
 
     def _check(self, documents: Sequence[Document]) -> None:
         most, context = self._answering.model.info.context, self._spec.budget.context
@@ -72,7 +90,7 @@ class Questions:
 
     def _take(self, documents: Sequence[Document]) -> Taken:
         budget, written = self._spec.budget, self._ask.written
-        taken: list[tuple[Document, int]] = []
+        taken: list[tuple[Document, int, int]] = []
         tokens = unlabelled = long = seen = 0
         for document in documents:
             if budget.test_tokens is not None and tokens >= budget.test_tokens:
@@ -85,31 +103,19 @@ class Questions:
             if before + max(after, written.max_tokens if written else 0) > budget.context:
                 long += 1
                 continue
-            taken.append((document, after))
+            taken.append((document, before, after))
             tokens += before
         if not taken:
             raise UserError(
                 f"task '{self._spec.task}': there is no question to ask; of {seen} documents {unlabelled} have no "
                 f"label and {long} do not fit into 'budget.context', {budget.context} tokens, with their answers."
             )
-        asked, lengths = zip(*taken, strict=True)
-        return Taken(asked, lengths, tokens, unlabelled, long, len(documents) - seen)
+        asked, before_each, after_each = zip(*taken, strict=True)
+        return Taken(asked, before_each, after_each, unlabelled, long, len(documents) - seen)
 
     def _gold(self, document: Document) -> str:
         """Return the right answer as it follows the text."""
         return (document.answer or "") if self._ask.written else f" {document.label}"
-
-    def _batched(self) -> list[Step]:
-        """Return the batches that lm-eval would make of all questions at once: so whoever runs it gets equal bits."""
-        asked = [(d.text, self._gold(d)) for d in self.taken.documents]
-        if self._ask.choices:
-            first = [(text, f" {self._ask.choices[0]}") for text, _ in asked]
-            return [Step(CHOOSE, tuple(batch)) for batch in self._answering.batches(first)]
-        written = self._answering.batches([text for text, _ in asked])
-        return [
-            *(Step(WRITE, tuple(batch)) for batch in written),
-            *(Step(GOLD, tuple(batch)) for batch in self._answering.batches(asked)),
-        ]
 
     def rows(self, step: Step) -> list[dict[str, str]]:
         """Return the documents of a step as lm-eval reads them."""
