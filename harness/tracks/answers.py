@@ -155,7 +155,7 @@ class Answers(Track):
                 elif name != "question":
                     held = per_question.setdefault(name, np.full(len(taken.documents), np.nan))
                     held[found["question"]] = value
-        parts = {name: np.bincount(self._cluster, value) for name, value in per_question.items()}
+        parts = {name: np.bincount(self._cluster, value).astype(np.float64) for name, value in per_question.items()}
         parts["n"] = np.bincount(self._cluster).astype(np.float64)
         details = {"questions": float(len(taken.documents)), "prompt tokens": float(sum(taken.tokens))}
         details |= {f"requests at once: {step.what}": float(step.size) for step in self.steps}

@@ -89,7 +89,7 @@ class Questions:
             )
 
     def _take(self, documents: Sequence[Document]) -> Taken:
-        budget, written = self._spec.budget, self._ask.written
+        budget = self._spec.budget
         taken: list[tuple[Document, int, int]] = []
         tokens = unlabelled = long = seen = 0
         for document in documents:
@@ -100,7 +100,7 @@ class Questions:
                 unlabelled += 1
                 continue
             before, after = self._answering.lengths(document.text, self._gold(document))
-            if before + max(after, written.max_tokens if written else 0) > budget.context:
+            if before + max(after, self._longest(document)) > budget.context:
                 long += 1
                 continue
             taken.append((document, before, after))
@@ -112,6 +112,12 @@ class Questions:
             )
         asked, before_each, after_each = zip(*taken, strict=True)
         return Taken(asked, before_each, after_each, unlabelled, long, len(documents) - seen)
+
+    def _longest(self, document: Document) -> int:
+        """Return how many tokens another answer than the right one may have."""
+        if self._ask.written:
+            return self._ask.written.max_tokens
+        return max(self._answering.lengths(document.text, f" {choice}")[1] for choice in self._ask.choices or ())
 
     def _gold(self, document: Document) -> str:
         """Return the right answer as it follows the text."""
