@@ -154,7 +154,7 @@ def test_what_returns_its_activations_changes_no_bit_and_the_mean_does(task: str
 
 def test_a_comparison_pairs_two_methods_over_questions(first: Outcome, folder: Path) -> None:
     compared = harness.compare("none", "mean_only", str(folder / "first"))
-    rows = {row.metric: row for table in compared.tables if table.task == "parity" for row in table.rows}
+    rows = {row.metric: row for table in compared.tables if table.task == "parity" for row in table.metrics}
     own = stored(first, "mean_only", "parity").record.metrics["d_gold_loglik"]
     assert own.value is not None
     assert own.lo is not None

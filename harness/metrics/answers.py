@@ -33,6 +33,7 @@ def _change(parts: Parts, w: Array, name: str) -> Array:
     within_model=True,
     source=f"{_LM_EVAL}, acc of choices and exact_match of what is written",
     null="of K choices: 1 / K; of what is written: 0",
+    share="right",
 )
 def answer_acc(parts: Parts, w: Array) -> Array:
     """Share of questions that the model answers rightly under the edit."""
@@ -61,6 +62,7 @@ def d_acc(parts: Parts, w: Array) -> Array:
     needs=("n", "exact"),
     tracks=ANSWERS,
     within_model=True,
+    share="exact",
     source=_SQUAD,
     null="an empty answer: 0",
 )
