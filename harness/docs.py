@@ -172,7 +172,7 @@ def _task(task: TaskSpec) -> Iterator[str]:
 def _asked(ask: Ask) -> str:
     if ask.written is None:
         return f"which is the likeliest of {_code(ask.choices or ())}"
-    judge = {"exact": "an exact match", "squad": "SQuAD's exact match and F1"}[ask.written.judge]
+    judge = {"exact": "an exact match", "words": "SQuAD's exact match and F1"}[ask.written.judge]
     extract = f", of the last match of `{ask.written.extract}`" if ask.written.extract else ""
     return f"for at most {ask.written.max_tokens} tokens, judged by {judge}{extract}"
 

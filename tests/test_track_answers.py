@@ -43,7 +43,7 @@ PARITY = "{{ 'even' if answer|int % 2 == 0 else 'odd' }}"
 CHOICES = "{choices: [even, odd]}"
 # The tiny model writes no numbers: whatever letter comes last is its answer.
 WRITTEN = '{gold: " {{ answer }}", written: {max_tokens: 6, extract: "[^0-9]$", until: ["Q"], judge: exact}}'
-SQUAD = '{gold: " {{ answer }}", written: {max_tokens: 6, judge: squad}}'
+SQUAD = '{gold: " {{ answer }}", written: {max_tokens: 6, judge: words}}'
 COMMON = "gold_loglik, d_gold_loglik"
 
 

@@ -25,9 +25,9 @@ class Written(Strict):
     ignore: tuple[Text, ...] = Field(
         default=(), description="regular expressions: what they match is taken out of both sides before they are judged"
     )
-    judge: Literal["exact", "squad"] = Field(
+    judge: Literal["exact", "words"] = Field(
         default="exact",
-        description="exact: right where it equals the label, whatever the case of its letters; squad: exact match and "
+        description="exact: right where it equals the label, whatever the case of its letters; words: exact match and "
         "F1 of words with the best of the label's lines, as SQuAD normalises them",
     )
 
@@ -42,9 +42,9 @@ class Written(Strict):
         return given
 
     @model_validator(mode="after")
-    def _squad_normalises(self) -> Written:
-        if self.judge == "squad" and self.ignore:
-            raise ValueError("judge 'squad' says itself what is ignored: take 'ignore' out")
+    def _words_are_normalised(self) -> Written:
+        if self.judge == "words" and self.ignore:
+            raise ValueError("judge 'words' says itself what is ignored: take 'ignore' out")
         return self
 
 

@@ -81,8 +81,8 @@ def summarise(metric: Metric, parts_by_seed: Sequence[Parts], plan: Plan | None 
         plan: level, resamples and seed of the resampling.
 
     Returns:
-        An estimate, of a share of items of one seed as ``acc_ci`` makes it. Where one seed has no value there is none at
-        all, since a mean over the seeds that happen to have one would be a selection.
+        An estimate, of a share of items of one seed as ``acc_ci`` makes it. Where one seed has no value there is none
+        at all, since a mean over the seeds that happen to have one would be a selection.
 
     Raises:
         ValueError: no parts, or unequal numbers of clusters.

@@ -183,7 +183,7 @@ def _generation(written: Written) -> dict[str, Any]:
     )
     filters = [{"name": "judged", "filter": [pick, {"function": "take_first"}]}]
     scored = _scored("exact_match", ignore_case=True, regexes_to_ignore=list(written.ignore))
-    if written.judge == "squad":
+    if written.judge == "words":
         scored = _scored("exact", "f1") | {"process_results": _squad}
     return {"generation_kwargs": asked, "filter_list": filters, **scored}
 
