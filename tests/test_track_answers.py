@@ -15,11 +15,13 @@ from harness.data.rows import load_corpus
 from harness.errors import UserError
 from harness.lm.answering import Answering
 from harness.lm.loading import LoadOptions, load_model
+from harness.registry import check_params, method_class
 from harness.run.engine import Outcome
 from harness.run.evaluate import evaluate
 from harness.specs.library import Library
 from harness.specs.record import Record
 from harness.store.records import StoredRecord
+from harness.testing import check_steerer
 
 TASK = """\
 task: {name}
@@ -150,6 +152,21 @@ def test_what_returns_its_activations_changes_no_bit_and_the_mean_does(task: str
     assert mean["d_gold_loglik"] == pytest.approx(mean["gold_loglik"] - plain["gold_loglik"], abs=1e-9)
     if "d_acc" in mean:
         assert mean["d_acc"] == pytest.approx((mean["answer_acc"] or 0) - (plain["answer_acc"] or 0))
+
+
+def test_a_share_of_questions_has_the_interval_of_a_share_even_at_the_floor(first: Outcome) -> None:
+    record = stored(first, "none", "sums").record
+    accuracy, questions = record.metrics["answer_acc"], int(record.details["questions"])
+    assert (accuracy.value, accuracy.interval) == (0.0, "wilson")
+    z = 1.959963984540054
+    assert accuracy.lo == pytest.approx(0, abs=1e-12)
+    assert accuracy.hi == pytest.approx(z**2 / questions / (1 + z**2 / questions), rel=1e-9)
+
+
+def test_what_changes_nothing_keeps_the_contract_of_steerers() -> None:
+    found = Library().method("none")
+    steerer = check_steerer(method_class(found), check_params(found, method_class(found), {}), seeded=False)
+    assert steerer.edit(1.0) is None
 
 
 def test_a_comparison_pairs_two_methods_over_questions(first: Outcome, folder: Path) -> None:
