@@ -53,7 +53,7 @@ def content(folder: Path) -> Path:
     """Return a folder to include with a task that weighs choices, and two whose answers are written."""
     (folder / "tasks").mkdir()
     kinds = {
-        "parity": (PARITY, CHOICES, f"answer_acc, d_acc, {COMMON}"),
+        "parity": (PARITY, CHOICES, f"answer_acc, d_acc, choice_loglik, d_choice_loglik, {COMMON}"),
         "sums": ("{{ answer }}", WRITTEN, f"answer_acc, d_acc, {COMMON}"),
         "words": ("{{ answer }}\\nanother", SQUAD, f"answer_em, answer_f1, d_f1, {COMMON}"),
     }
@@ -127,6 +127,8 @@ def test_the_model_as_it_is_scores_what_lm_evals_own_model_gives(first: Outcome,
     found = values(first, "none", "parity")
     assert found["answer_acc"] == np.mean(pairs.argmax(1) == gold)
     assert found["gold_loglik"] == pytest.approx(pairs[np.arange(len(gold)), gold].sum() / sum(tokens), rel=1e-5)
+    own = pairs - np.log(np.exp(pairs).sum(1, keepdims=True))
+    assert found["choice_loglik"] == pytest.approx(own[np.arange(len(gold)), gold].mean(), rel=1e-5)
     texts = lm.generate_until(
         [_Request(d.text, {"until": ["Q"], "do_sample": False, "max_gen_toks": 6}) for d in documents]
     )

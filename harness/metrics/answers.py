@@ -1,7 +1,8 @@
 """How a language model answers questions while something is done to it, and what that changes.
 
 Sums per cluster: ``n`` questions, ``right`` answers, ``exact`` and ``f1`` as SQuAD has them, ``gold_logp`` nats of the
-right answer's ``gold_tokens`` tokens; with ``_clean`` behind their names the same of the model as it is.
+right answer's ``gold_tokens`` tokens, ``choice_logp`` nats of the right choice among all choices; with ``_clean`` behind
+their names the same of the model as it is.
 """
 
 from __future__ import annotations
@@ -129,3 +130,36 @@ def gold_loglik(parts: Parts, w: Array) -> Array:
 def d_gold_loglik(parts: Parts, w: Array) -> Array:
     """How much likelier the edit makes the right answers, per token. Paired over questions."""
     return ratio(w @ (parts["gold_logp"] - parts["gold_logp_clean"]), w @ parts["gold_tokens"], _NO_TOKEN)
+
+
+@metric(
+    unit="nats/question",
+    direction="up",
+    formula="choice_loglik = mean over questions of ln (p(right choice) / Σ p(choice))",
+    needs=("n", "choice_logp"),
+    tracks=ANSWERS,
+    within_model=True,
+    source="ours; the choices' log-likelihoods as lm-eval's multiple_choice has them",
+    null="K choices equally likely: −ln K",
+)
+def choice_loglik(parts: Parts, w: Array) -> Array:
+    """Log-likelihood of the right choice among the choices, per question.
+
+    Unlike ``gold_loglik`` it does not rise where an edit makes every choice likelier beside all else one could say.
+    """
+    return _share(parts, w, "choice_logp")
+
+
+@metric(
+    unit="nats/question",
+    direction="up",
+    formula="d_choice_loglik = choice_loglik − choice_loglik of the model as it is, on the same questions",
+    needs=("n", "choice_logp", "choice_logp_clean"),
+    tracks=ANSWERS,
+    within_model=True,
+    source="ours; a paired difference",
+    null=_UNEDITED,
+)
+def d_choice_loglik(parts: Parts, w: Array) -> Array:
+    """How much likelier the edit makes the right choice among the choices. Paired over questions."""
+    return _change(parts, w, "choice_logp")

@@ -145,19 +145,19 @@ class Questions:
             found["answer"] = np.array([str(one["resps"][0][0]) for one in samples])
             names = {"exact_match": "right", "exact": "exact", "f1": "f1"}
             return found | {ours: _floats(samples, name) for name, ours in names.items() if name in samples[0]}
-        found["gold_logp"] = np.array([self._loglik(one) for one in samples])
-        if step.what == CHOOSE:
-            choices = self._ask.choices or ()
-            found["right"] = _floats(samples, "acc")
-            best = [int(np.argmax([response[0][0] for response in one["resps"]])) for one in samples]
-            found["answer"] = np.array([choices[i] for i in best])
-        return found
-
-    def _loglik(self, sample: Mapping[str, Any]) -> float:
-        """Return the log-likelihood of the right answer; each request has one response, ``(nats, is greedy)``."""
-        choices = self._ask.choices
-        place = choices.index(sample["doc"]["label"]) if choices else 0
-        return float(sample["resps"][place][0][0])
+        # Each request has one response: nats, and whether it is what the model would write.
+        nats_nK = np.array([[response[0][0] for response in one["resps"]] for one in samples])
+        if step.what == GOLD:
+            return found | {"gold_logp": nats_nK[:, 0]}
+        choices = self._ask.choices or ()
+        gold_n = np.array([choices.index(one["doc"]["label"]) for one in samples])
+        gold_logp = nats_nK[np.arange(len(samples)), gold_n]
+        return found | {
+            "answer": np.array([choices[i] for i in nats_nK.argmax(1).tolist()]),
+            "right": _floats(samples, "acc"),
+            "gold_logp": gold_logp,
+            "choice_logp": gold_logp - np.logaddexp.reduce(nats_nK, axis=1),
+        }
 
 
 def _floats(samples: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
