@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.metrics.contract import Metric, all_metrics
+from harness.specs.ask import Ask
 from harness.specs.library import Library
 from harness.specs.method import MethodSpec, TrackCard
 from harness.specs.task import Bar, TaskSpec
@@ -73,10 +74,11 @@ def _track(card: TrackCard) -> Iterator[str]:
         f"measures methods of kind: {_code(card.kinds)}{trained}",
         f"reads of a method: {card.reads}",
         f"data from: {_code(card.sources)}",
-        f"documents need a label: {_yes(card.labels)}",
+        f"documents need a label: {_yes(card.labels or card.asks)}",
         f"can measure the means of steps: {_yes(card.steps)}",
         f"gives a method that needs it: {_code(card.offers)}",
         f"budget of a task: {_code((*(card.fit_budget if card.fits else ()), *card.test_budget))}{optional}",
+        *(("refuses methods that read later tokens",) if card.causal else ()),
         *(() if card.fits else (f"budget of its corpus, for methods that use others: {_code(card.fit_budget)}",)),
     )
 
@@ -163,9 +165,19 @@ def _task(task: TaskSpec) -> Iterator[str]:
     if task.explanation:
         asked = task.explanation
         facts.append(f"predictions: {asked.predictions}; to learn from: {asked.train_predictions}")
+    if task.ask:
+        facts.append(f"asks: {_asked(task.ask)}")
     if task.corpus:
         facts.insert(1, f"methods are fitted on the task `{task.corpus}`")
     yield _list(*facts)
+
+
+def _asked(ask: Ask) -> str:
+    if ask.written is None:
+        return f"which is the likeliest of {_code(ask.choices or ())}"
+    judge = {"exact": "an exact match", "words": "SQuAD's exact match and F1"}[ask.written.judge]
+    extract = f", of the last match of `{ask.written.extract}`" if ask.written.extract else ""
+    return f"for at most {ask.written.max_tokens} tokens, judged by {judge}{extract}"
 
 
 def _controls(task: TaskSpec) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api import Dictionary, ErrorProbe, Explainer, NextToken, Setting
+from harness.api import Dictionary, ErrorProbe, Explainer, NextToken, Setting, Steerer
 from harness.checkpoints.dictionary import load_dictionary
 from harness.content import content_folder, import_file
 from harness.errors import UserError, unknown
@@ -21,6 +21,7 @@ KINDS: dict[str, Any] = {
     "error_probe": ErrorProbe,
     "explainer": Explainer,
     "next_token": NextToken,
+    "steerer": Steerer,
 }
 
 

@@ -24,7 +24,7 @@ from harness.specs.identity import Origin
 from harness.specs.library import Library
 from harness.specs.resolve import Overrides, resolve
 from harness.tracks import generated
-from harness.tracks.answers import AnswerReader
+from harness.tracks.answer_reader import AnswerReader
 from harness.tracks.contract import Group, Resources
 from harness.tracks.generated import Answerer, chosen
 

@@ -31,7 +31,7 @@ from harness.specs.identity import Origin
 from harness.specs.library import Library
 from harness.specs.resolve import Overrides, resolve
 from harness.tracks.ablation import Edits, changes
-from harness.tracks.answers import AnswerReader
+from harness.tracks.answer_reader import AnswerReader
 from harness.tracks.causal import Bounds, Refused, causal_details, causal_parts, choose, deltas
 from harness.tracks.contract import Group, Resources
 from harness.tracks.folds import Judged, fold_parts, judged

@@ -25,7 +25,7 @@ from harness.specs.library import Library
 from harness.specs.record import Record
 from harness.specs.resolve import Overrides, resolve
 from harness.store.records import StoredRecord
-from harness.tracks.answers import AnswerReader, places
+from harness.tracks.answer_reader import AnswerReader, places
 from harness.tracks.contract import Group, Resources
 
 METRICS = (

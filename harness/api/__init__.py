@@ -43,6 +43,10 @@ from harness.api.rewarded import (
     Rewarded,
     Taught,
 )
+from harness.api.steerer import (
+    Change,
+    Steerer,
+)
 
 __all__ = [
     "ARMS",
@@ -51,6 +55,7 @@ __all__ = [
     "Answers",
     "Arm",
     "ArrayActivations",
+    "Change",
     "Dictionary",
     "ErrorProbe",
     "Explainer",
@@ -66,6 +71,7 @@ __all__ = [
     "Rewarded",
     "Sentence",
     "Setting",
+    "Steerer",
     "Targets",
     "Taught",
     "Train",

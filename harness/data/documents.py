@@ -40,8 +40,9 @@ class Templates:
     def of(cls, spec: TaskSpec) -> Templates:
         """Compile the templates of a task; raises ``UserError``."""
         label = Template(spec.label, spec.task, "label") if spec.label else None
-        given = spec.answers.given if spec.answers else None
-        answer = Template(given, spec.task, "answers.given") if given is not None else None
+        given, key = (spec.answers.given, "answers.given") if spec.answers else (None, "ask.gold")
+        given = spec.ask.gold if spec.ask else given
+        answer = Template(given, spec.task, key) if given is not None else None
         twins = tuple(Template(twin, spec.task, f"twins.{i}") for i, twin in enumerate(spec.twins))
         return cls(Template(spec.text or "", spec.task), label, answer, twins)
 

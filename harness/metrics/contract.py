@@ -62,6 +62,7 @@ class Metric:
         within_model: whether it can only be compared within one language model: its predictions, or raw units.
         derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
             (a decoder with its rows exchanged holds the same directions).
+        share: of a share of ``n`` items, each 1 or 0, the part that counts the ones; its interval is that of a share.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Metric:
     value: Value
     within_model: bool = False
     derived: bool = True
+    share: str | None = None
 
     @property
     def sign(self) -> int:
@@ -122,6 +124,7 @@ def metric(
     margin: bool = True,
     derived: bool = True,
     within_model: bool = False,
+    share: str | None = None,
     version: int = 1,
 ) -> Callable[[Value], Value]:
     """Register a function as the metric of its name; the docstring's first line becomes the summary."""
@@ -151,6 +154,7 @@ def metric(
             value,
             within_model,
             derived,
+            share,
         )  # fmt: skip
         return value
 

@@ -164,6 +164,13 @@ class Library:
             said = "explains predictions: give the task 'explanation'"
             said = said if card.explains else "explains no predictions; take 'explanation' out"
             raise UserError(f"{where}: track '{card.track}' {said}.")
+        if card.asks != (spec.ask is not None):
+            where = document.where(("ask",) if spec.ask else ())
+            said = "asks the model: give the task 'ask'" if card.asks else "asks the model nothing; take 'ask' out"
+            raise UserError(f"{where}: track '{card.track}' {said}.")
+        if spec.ask is not None and spec.label is None:
+            where = document.where(("ask",))
+            raise UserError(f"{where}: somebody has to say what is right: give the task 'label', a template.")
         if spec.site is not None and spec.site.depths is not None and not card.depths:
             where = document.where(("site", "depths"))
             raise UserError(f"{where}: track '{card.track}' reads one block; give 'depth' or 'layer'.")

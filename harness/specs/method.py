@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from harness.specs.data import Source
 from harness.specs.strict import Name, Strict
 
-Kind = Literal["dictionary", "error_probe", "next_token", "explainer"]
+Kind = Literal["dictionary", "error_probe", "next_token", "explainer", "steerer"]
 Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "predictions"]
 
 
@@ -67,7 +67,8 @@ class MethodSpec(Strict):
     def what(self) -> str:
         """What it is, for messages."""
         article = "an" if self.kind[0] in "aeiou" else "a"
-        return f"{article} {self.kind}" + (" trained by a reward" if self.reward else "")
+        ahead = "" if self.causal else " that reads later tokens"
+        return f"{article} {self.kind}" + (" trained by a reward" if self.reward else "") + ahead
 
     @property
     def derived(self) -> bool:
@@ -112,6 +113,8 @@ class TrackCard(Strict):
     explains: bool = Field(
         default=False, description="whether it explains predictions: tasks need 'explanation', others refuse it"
     )
+    asks: bool = Field(default=False, description="whether it asks the model: tasks need 'ask', others refuse it")
+    causal: bool = Field(default=False, description="whether methods that read later tokens are refused")
     depths: bool = Field(default=False, description="whether it reads several blocks at once (site.depths)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
     fits: bool = Field(
@@ -125,9 +128,11 @@ class TrackCard(Strict):
 
     def takes(self, method: MethodSpec) -> bool:
         """Whether it can measure a method, as far as the method's kind decides it."""
-        return method.kind in self.kinds and (method.reward or not self.rewarded)
+        trained = method.reward or not self.rewarded
+        return method.kind in self.kinds and trained and (method.causal or not self.causal)
 
     @property
     def taken(self) -> str:
         """What it takes, for messages."""
-        return ", ".join(self.kinds) + (" trained by a reward ('reward: true')" if self.rewarded else "")
+        ahead = " that read no later tokens ('causal: true')" if self.causal else ""
+        return ", ".join(self.kinds) + (" trained by a reward ('reward: true')" if self.rewarded else "") + ahead

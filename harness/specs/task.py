@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.specs.answers import Answers
+from harness.specs.ask import Ask
 from harness.specs.data import Data, GymData, TextData
 from harness.specs.explaining import Explaining
 from harness.specs.reasoning import Reasoning
@@ -152,6 +153,7 @@ class TaskSpec(Strict):
     )
     reward: RewardControl | None = Field(default=None, description="the control of a reward: its penalty and margin")
     explanation: Explaining | None = Field(default=None, description="how many predictions are explained")
+    ask: Ask | None = Field(default=None, description="how the model answers the question that a text ends in")
 
     @property
     def step(self) -> str | None:

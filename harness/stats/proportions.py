@@ -50,15 +50,19 @@ def acc_ci(correct_N: Array, cluster_N: Array, plan: Plan | None = None) -> Esti
     if not np.isin(correct_N, (0, 1)).all():
         raise ValueError(f"correct must hold 0 and 1 only, got {correct_N[~np.isin(correct_N, (0, 1))][0]}")
     _, index_N = np.unique(cluster_N, return_inverse=True)
-    n_C = np.bincount(index_N).astype(np.float64)
-    right_C = np.bincount(index_N, weights=correct_N)
+    return share_ci(np.bincount(index_N, weights=correct_N), np.bincount(index_N).astype(np.float64), plan)
+
+
+def share_ci(right_C: Array, n_C: Array, plan: Plan | None = None) -> Estimate:
+    """Return what ``acc_ci`` does, from the right items and all items of each cluster, ``[C]``."""
+    plan = plan or Plan()
+    share = float(right_C.sum() / n_C.sum())
     if n_C.max() == 1:
-        lo, hi = wilson(int(right_C.sum()), correct_N.size, plan.level)
-        return Estimate(float(correct_N.mean()), lo, hi, plan.level, "wilson", n_C.size)
+        lo, hi = wilson(int(right_C.sum()), int(n_C.sum()), plan.level)
+        return Estimate(share, lo, hi, plan.level, "wilson", n_C.size)
     found = interval(lambda w: np.asarray((w @ right_C) / (w @ n_C)), n_C.size, plan)
     if found.lo is not None:
         return found
-    share = float(correct_N.mean())
     lo, hi = clopper_pearson(round(share * n_C.size), n_C.size, plan.level)
     reason = f"{found.reason}; every cluster counts as one item"
     return Estimate(share, lo, hi, plan.level, "clopper-pearson", n_C.size, reason=reason)

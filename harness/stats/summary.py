@@ -11,6 +11,7 @@ from harness.metrics.contract import Array, Metric, Parts, clusters
 from harness.stats.crossed import crossed_se, pseudo_values, t_interval
 from harness.stats.estimate import Estimate, Plan, SeedStatistic, bare
 from harness.stats.memo import Remembered
+from harness.stats.proportions import share_ci
 from harness.stats.resample import interval
 from harness.stats.seeds import seeds_t
 
@@ -80,8 +81,8 @@ def summarise(metric: Metric, parts_by_seed: Sequence[Parts], plan: Plan | None 
         plan: level, resamples and seed of the resampling.
 
     Returns:
-        An estimate; where one seed has no value there is none at all, since a mean over the seeds that happen to have
-        one would be a selection.
+        An estimate, of a share of items of one seed as ``acc_ci`` makes it. Where one seed has no value there is none
+        at all, since a mean over the seeds that happen to have one would be a selection.
 
     Raises:
         ValueError: no parts, or unequal numbers of clusters.
@@ -91,6 +92,8 @@ def summarise(metric: Metric, parts_by_seed: Sequence[Parts], plan: Plan | None 
     reason = obstacle(metric, parts_by_seed)
     if reason is not None:
         return bare(None, plan, count, reason, len(parts_by_seed))
+    if metric.share is not None and len(parts_by_seed) == 1:
+        return share_ci(parts_by_seed[0][metric.share], parts_by_seed[0]["n"], plan)
     return estimate(by_seed(metric, parts_by_seed), len(parts_by_seed), count, metric.interval, plan)
 
 

@@ -9,6 +9,7 @@ from harness.testing.dictionaries import SETTING, check_dictionary, planted, pla
 from harness.testing.documented import check_documented
 from harness.testing.explainers import check_explainer, planted_predictions
 from harness.testing.probes import ANSWERS, check_error_probe
+from harness.testing.steerers import check_steerer
 
 __all__ = [
     "ANSWERS",
@@ -18,6 +19,7 @@ __all__ = [
     "check_error_probe",
     "check_explainer",
     "check_next_token",
+    "check_steerer",
     "planted",
     "planted_predictions",
     "planted_truth",

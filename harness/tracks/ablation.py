@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.lm.edits import added, edited
 from harness.lm.model import LanguageModel
-from harness.tracks.answers import ROWS, AnswerReader, Tokens, padded
+from harness.tracks.answer_reader import ROWS, AnswerReader, Tokens, padded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

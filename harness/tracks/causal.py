@@ -24,7 +24,7 @@ from harness.api import Features
 from harness.metrics.causal import WHY
 from harness.stats.many_effects import each_d
 from harness.tracks.ablation import Edits, changes
-from harness.tracks.answers import AnswerReader, Tokens
+from harness.tracks.answer_reader import AnswerReader, Tokens
 from harness.tracks.folds import Judged
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from harness.errors import CellError, UserError
 from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
-from harness.tracks.answers import AnswerReader
+from harness.tracks.answer_reader import AnswerReader
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.cross_validation import CrossValidation
 from harness.tracks.describing import data_part, model_part

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from harness.api import ErrorProbe, Features
-from harness.tracks.answers import AnswerReader
+from harness.tracks.answer_reader import AnswerReader
 from harness.tracks.contract import Contribution
 from harness.tracks.folds import Floats, Judged
 

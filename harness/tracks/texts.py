@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.api import CONFIDENCE
 from harness.store.items import Item
-from harness.tracks.answers import AnswerReader
+from harness.tracks.answer_reader import AnswerReader
 
 
 def answer_texts(reader: AnswerReader) -> tuple[Item, ...]:
