@@ -10,7 +10,7 @@ from harness.specs.data import Source
 from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary", "error_probe", "next_token"]
-Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets"]
+Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment"]
 
 
 class MethodSpec(Strict):
