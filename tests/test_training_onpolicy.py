@@ -151,7 +151,7 @@ def test_the_end_is_paid_with_the_last_token_and_by_the_share_that_was_hit() -> 
 
 
 def test_advantages_are_those_of_the_vector() -> None:
-    """The course of the known vector (1, 0, 2) with values (.5, .4, .3), once ended and once going on to a value of 1."""
+    """The course of the known vector (1, 0, 2) with values (.5, .4, .3), once ended and once going on to a 1."""
     learner, _ = run(fork(), Walk(3, 8, 0.99, 0.95), ppo=replace(SMALL, updates=1, lr=0.0))
     with torch.no_grad():
         learner.head.linear.weight.copy_(torch.tensor([[0.5, 0.4, 0.3, 1.0]]))
@@ -185,7 +185,7 @@ def test_arms_start_alike_and_random_rewards_move_the_weights() -> None:
         assert trace.moved > 0
         assert trace.gradient > 0
     for arm in ("sup_cont", "exact_pg"):
-        learner, trace = run(fork(), Walk(2, 8, 0.99, 0.95), arm, ppo=short)
+        _, trace = run(fork(), Walk(2, 8, 0.99, 0.95), arm, ppo=short)
         assert trace.moved > 0
     again, other = (run(fork(), Walk(2, 8, 0.99, 0.95), ppo=short, seed=seed)[0] for seed in (0, 1))
     assert torch.equal(policy(again), policy(run(fork(), Walk(2, 8, 0.99, 0.95), ppo=short)[0]))

@@ -11,6 +11,8 @@ from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary", "error_probe", "next_token"]
 Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment"]
+OF_A_MODEL: tuple[Need, ...] = ("environment",)
+"""What a track gives only where a language model runs."""
 
 
 class MethodSpec(Strict):
