@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from harness.api import Arm, Progress
 from harness.errors import CellError
 from harness.training.loop import stream
+from harness.training.head import Head
 from harness.training.policy import (
     divergence,
     draw,
@@ -262,29 +263,6 @@ class Reinforcement:
     def _moved(self) -> float:
         pairs = zip(self.decoder.parameters(), self.start.parameters(), strict=True)
         return _norm([now - before for now, before in pairs])
-
-
-class Head(nn.Module):
-    """The value of a state, linear in what the decoder reads; it begins at the mean of the first roll-out."""
-
-    offset: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, 1)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-        self.register_buffer("offset", torch.tensor(float("nan")))
-
-    def begin(self, reward_N: Tensor) -> None:
-        """Take the mean of the first roll-out as what is expected everywhere; later calls change nothing."""
-        if bool(self.offset.isnan()):
-            self.offset.copy_(reward_N.mean())
-
-    def forward(self, state_NS: Tensor) -> Tensor:
-        """Return the value of each state, ``[N]``."""
-        value_N: Tensor = self.linear(state_NS[:, : self.linear.in_features]).squeeze(1) + self.offset
-        return value_N
 
 
 def _spread(given_N: Tensor) -> float:
