@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from harness.api import Arm, Progress
 from harness.errors import CellError
-from harness.training.loop import stream
 from harness.training.head import Head
+from harness.training.loop import stream
 from harness.training.policy import (
     divergence,
     draw,
