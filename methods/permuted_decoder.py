@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from harness.api import Dictionary, Setting, Train
+from harness.training.exchange import derangement
 from harness.training.loop import stream
 
 
@@ -55,13 +55,3 @@ class PermutedDecoder(Dictionary):
     def summary(self) -> dict[str, float]:
         """Return nothing."""
         return {}
-
-
-def derangement(n: int, seed: int) -> Tensor:
-    """Return a random permutation of ``n`` without fixed point: one cycle through all (Sattolo's)."""
-    if n < 2:
-        raise ValueError(f"a dictionary of {n} latent has no other row to take")
-    cycle_F = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    source_F = torch.empty_like(cycle_F)
-    source_F[cycle_F] = cycle_F.roll(1)
-    return source_F

@@ -179,5 +179,5 @@ def test_permuted_decoder_takes_any_dictionary(name: str) -> None:
 def test_permuted_decoder_says_what_it_lacks() -> None:
     with pytest.raises(ValueError, match="needs a fitted dictionary as 'of', got NoneType"):
         build("permuted_decoder", SETTING)
-    with pytest.raises(ValueError, match="a dictionary of 1 latent has no other row to take"):
+    with pytest.raises(ValueError, match="of 1 nothing can be exchanged"):
         permuted(fitted("mean_only", superposed(10, 16), SETTING, 1))

@@ -90,6 +90,31 @@ def test_the_optimum_is_the_mean_prediction_of_what_looks_alike(kind: str) -> No
     assert least > 0.1
 
 
+@pytest.mark.parametrize(("target", "spoilt"), [("soft", True), ("soft", False), ("hard", True)])
+def test_the_pass_is_kept_that_is_best_on_validation(target: Any, spoilt: bool, monkeypatch: Any) -> None:
+    """Predictions that the validation split does not share are learned at first and undone; others are kept."""
+    draw = torch.Generator().manual_seed(1)
+    state_N = torch.arange(256) % 4
+    true_SV = torch.log_softmax(2 * torch.randn(4, 6, generator=draw), 1)
+    false_SV = torch.log_softmax(6 * torch.randn(4, 6, generator=draw), 1)
+    told = Targets(state_N, state_N, lambda index_N: (false_SV if spoilt else true_SV)[state_N[index_N]])
+    truth = Targets(state_N, state_N, lambda index_N: true_SV[state_N[index_N]])
+    x = ArrayActivations(torch.eye(4)[state_N])
+    extra = {"unembedding": PlantedEnd(), "targets": told, "val_targets": truth}
+
+    def fit() -> dict[str, float]:
+        setting = Setting(4, 4, 1, 0, {"dictionary": OneHot(4)}, vocabulary=6)
+        decoder = Decoder(setting, STEADY, target, Map("linear", 8, 100))
+        decoder.fit(Train(x, x, 6, CPU, extra=extra))
+        return decoder.summary()
+
+    kept = fit()
+    assert (kept["best_pass"] < 6) == spoilt
+    monkeypatch.setattr("harness.training.distil.BestPass.restore", lambda self: None)
+    last = fit()
+    assert (kept["val_kl"] < last["val_kl"] - 0.01) == spoilt
+
+
 def test_hard_labels_agree_as_often_and_diverge_more() -> None:
     soft, state_N, logp_NV = table("soft", "linear")
     hard, _, _ = table("hard", "linear")

@@ -6,6 +6,10 @@ Shapes: ``N`` tokens, ``D`` width of the activations, ``F`` latents. Tensors are
 from harness.api.dictionary import (
     Dictionary,
 )
+from harness.api.environment import (
+    Courses,
+    Environment,
+)
 from harness.api.error_probe import (
     CONFIDENCE,
     Answers,
@@ -56,7 +60,9 @@ __all__ = [
     "Arm",
     "ArrayActivations",
     "Change",
+    "Courses",
     "Dictionary",
+    "Environment",
     "ErrorProbe",
     "Explainer",
     "Features",

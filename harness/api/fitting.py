@@ -169,7 +169,8 @@ class Train:
         device: where to fit.
         progress: call it with (label, done, total).
         extra: by name, only what was declared: ``truth`` (a ``Truth``), ``unembedding`` (an ``Unembedding``),
-            ``targets`` and ``val_targets`` (``Targets`` of either split).
+            ``targets`` and ``val_targets`` (``Targets`` of either split), ``environment`` (an ``Environment``),
+            ``predictions`` (of a ``Dictionary``, the ``Predictions`` of the train split).
     """
 
     x: Activations

@@ -135,6 +135,33 @@ class LanguageModel:
             self._run_body(ids_BT, {"attention_mask": mask_BT.to(torch.int64)})
         return found
 
+    def read_on(
+        self, ids_BT: Tensor, mask_BS: Tensor, layers: Collection[int], past: Any = None
+    ) -> tuple[dict[int, Tensor], Any]:
+        """Read more tokens of texts: return ``resid_post`` of ``layers`` at these, and what the model keeps of all.
+
+        Args:
+            ids_BT: the next tokens.
+            mask_BS: 1 for real tokens, 0 for padding on the left, of all that was read and is read now.
+            layers: blocks, counted from 0.
+            past: what the last call kept; it is added to in place. None begins texts.
+        """
+        position_BT = (mask_BS.cumsum(1) - 1).clamp_min(0)[:, -ids_BT.shape[1] :]
+        found: dict[int, Tensor] = {}
+
+        def keep(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+            return lambda _module, _args, output: found.update({layer: hidden_of(output)})
+
+        with torch.no_grad(), hooked([(self._blocks[layer], keep(layer)) for layer in set(layers)]):
+            output = self._probe.body(
+                input_ids=ids_BT.to(self._device),
+                attention_mask=mask_BS.to(self._device),
+                position_ids=position_BT.to(self._device),
+                past_key_values=past,
+                use_cache=True,
+            )
+        return found, output.past_key_values
+
     def resume(self, ids_BT: Tensor, mask_BT: Tensor, layer: int, x_BTD: Tensor) -> Tensor:
         """Return the final hidden states ``[B, T, D]``, after the final norm, had block ``layer`` returned ``x_BTD``.
 

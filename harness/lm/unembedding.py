@@ -69,17 +69,17 @@ class ModelEnd(Unembedding):
     """Final norm and unembedding of a language model, run by its own code."""
 
     def __init__(self, model: LanguageModel, classes: Classes) -> None:
-        self._model, self._vocabulary = model, classes
+        self.model, self.vocabulary = model, classes
 
     @property
     def classes(self) -> int:
         """``V``."""
-        return self._vocabulary.count
+        return self.vocabulary.count
 
     def logp(self, x_ND: Tensor) -> Tensor:
         """Return log-probabilities ``[N, V]``, on the device of the activations."""
         # Every row is a sequence of one token: what follows the last block acts on each position alone.
         ids_N1 = torch.zeros(len(x_ND), 1, dtype=torch.int64)
-        last = self._model.info.blocks - 1
-        final_ND = self._model.resume(ids_N1, torch.ones_like(ids_N1), last, x_ND[:, None])[:, 0]
-        return self._vocabulary.logp(self._model.logits(final_ND)).to(x_ND.device)
+        last = self.model.info.blocks - 1
+        final_ND = self.model.resume(ids_N1, torch.ones_like(ids_N1), last, x_ND[:, None])[:, 0]
+        return self.vocabulary.logp(self.model.logits(final_ND)).to(x_ND.device)

@@ -21,6 +21,7 @@ from harness.run.cells import Cell, CellBuilder, Entry
 from harness.run.request import Request
 from harness.specs.identity import Origin, digest
 from harness.specs.library import FoundMethod, Library, merge_params
+from harness.specs.method import OF_A_MODEL
 from harness.specs.resolve import ResolvedTask, resolve
 
 
@@ -157,7 +158,8 @@ def _check_fits(library: Library, task: ResolvedTask, found: FoundMethod) -> tup
     where = f"uses of method '{spec.method}'"
     every = (found, *(library.method(name, where) for name in spec.uses.values() if name != "any"))
     needs = dict.fromkeys(need for one in every for need in one.spec.needs)
-    missing = [need for need in needs if need not in card.offers]
+    offers = card.offers if task.spec.model is not None else [need for need in card.offers if need not in OF_A_MODEL]
+    missing = [need for need in needs if need not in offers]
     if missing:
         raise UserError(
             f"method '{spec.method}' needs {', '.join(missing)}, which task '{task.spec.task}' cannot give."

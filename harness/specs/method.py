@@ -10,7 +10,9 @@ from harness.specs.data import Source
 from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary", "error_probe", "next_token", "explainer", "steerer"]
-Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "predictions"]
+Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment", "predictions"]
+OF_A_MODEL: tuple[Need, ...] = ("environment",)
+"""What a track gives only where a language model runs."""
 
 
 class MethodSpec(Strict):

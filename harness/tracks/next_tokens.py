@@ -12,6 +12,7 @@ from harness.api import Activations, Read, Targets, Train
 from harness.data.tokens import Sequences, TokenBatch
 from harness.lm.filling import piece_ids
 from harness.lm.unembedding import Classes, ModelEnd, check_top
+from harness.tracks.environment import Places, TextEnvironment
 from harness.tracks.site import Site, Subset
 
 # Rows projected onto the whole vocabulary at once.
@@ -64,8 +65,12 @@ class Predictions:
             "unembedding": self.unembedding,
             "targets": self._targets("train", train.x, final["train"], train.device),
             "val_targets": self._targets("val", train.val, final["val"], train.device),
+            "environment": TextEnvironment(self.unembedding, self.site.task.layer, lambda: self._places(train.x)),
         }
         return dataclasses.replace(train, extra=extra)
+
+    def _places(self, x: Activations) -> Places:
+        return Places.of(self.site.fit_sequences("train"), x.index_N if isinstance(x, Subset) else None)
 
     def _targets(self, split: str, x: Activations, final: Activations, device: torch.device) -> Targets:
         id_N, next_N = tokens_of(self.site.fit_sequences(split))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from harness.api import Arm, Progress
 from harness.errors import CellError
+from harness.training.head import Head
 from harness.training.loop import stream
 from harness.training.policy import (
     divergence,
@@ -97,6 +98,25 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """What one roll-out came to: ``N`` samples.
+
+    Attributes:
+        state_NS: what the decoder read.
+        action_N: int64; what was drawn.
+        old_N: its log-probability when it was drawn.
+        advantage_N: what it was better by than was expected, whitened.
+        return_N: what the value head should have expected.
+    """
+
+    state_NS: Tensor
+    action_N: Tensor
+    old_N: Tensor
+    advantage_N: Tensor
+    return_N: Tensor
+
+
+@dataclass(frozen=True)
 class Plan:
     """What every arm has in common besides its start and its states."""
 
@@ -160,23 +180,36 @@ class Reinforcement:
 
     def _sampled(self, rows_B: Tensor, share: float, *, look: bool) -> None:
         """Draw tokens, see what they are given, and step on them several times (PPO)."""
-        rows_N = rows_B.repeat_interleave(self.ppo.samples)
-        state_NS, goal = self.course.state(rows_N), self.course.goal(rows_N)
         with torch.no_grad():
-            action_N, old_N = draw(self._log_probs(state_NS), self.actions)
-            given_N = self.substitute(goal.of(action_N, old_N, self.schedule.at(share)))
-            self._spreads.append(_spread(given_N))
-            self._rewards.append(float(given_N.mean()))
-            reward_N = given_N
-            if self.arm.beta:
-                reward_N = given_N - self.arm.beta * (old_N - picked(self._anchor(state_NS), action_N))
-            advantage_N = self._advantage(state_NS, reward_N)
+            seen = self.gather(rows_B, share)
         for epoch in range(self.ppo.epochs):
-            logp_NA = self._log_probs(state_NS)
-            gain = surrogate(picked(logp_NA, action_N), old_N, advantage_N, self.ppo.clip)
+            logp_NA = self._log_probs(seen.state_NS)
+            gain = surrogate(picked(logp_NA, seen.action_N), seen.old_N, seen.advantage_N, self.ppo.clip)
             if look and epoch == 0:
                 self._look(gain)
-            self._step(-gain - self.ppo.entropy * entropy(logp_NA), self._error(state_NS, reward_N))
+            self._step(-gain - self.ppo.entropy * entropy(logp_NA), self._error(seen.state_NS, seen.return_N))
+
+    def gather(self, rows_B: Tensor, share: float) -> Samples:
+        """Return one roll-out: each state is a situation by itself."""
+        rows_N = rows_B.repeat_interleave(self.ppo.samples)
+        state_NS, goal = self.course.state(rows_N), self.course.goal(rows_N)
+        action_N, old_N = draw(self._log_probs(state_NS), self.actions)
+        given_N = self._given(goal.of(action_N, old_N, self.schedule.at(share)))
+        reward_N = self._kept_near(given_N, state_NS, action_N, old_N)
+        return Samples(state_NS, action_N, old_N, self._advantage(state_NS, reward_N), reward_N)
+
+    def _given(self, reward_N: Tensor) -> Tensor:
+        """Return what the arm gives for the rewards of a roll-out."""
+        given_N = self.substitute(reward_N)
+        self._spreads.append(_spread(given_N))
+        self._rewards.append(float(given_N.mean()))
+        return given_N
+
+    def _kept_near(self, given_N: Tensor, state_NS: Tensor, action_N: Tensor, old_N: Tensor) -> Tensor:
+        """Return what is given less the penalty on leaving the start."""
+        if not self.arm.beta:
+            return given_N
+        return given_N - self.arm.beta * (old_N - picked(self._anchor(state_NS), action_N))
 
     def _advantage(self, state_NS: Tensor, reward_N: Tensor) -> Tensor:
         if self.ppo.baseline == "leave_one_out":
@@ -230,29 +263,6 @@ class Reinforcement:
     def _moved(self) -> float:
         pairs = zip(self.decoder.parameters(), self.start.parameters(), strict=True)
         return _norm([now - before for now, before in pairs])
-
-
-class Head(nn.Module):
-    """The value of a state, linear in what the decoder reads; it begins at the mean of the first roll-out."""
-
-    offset: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, 1)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-        self.register_buffer("offset", torch.tensor(float("nan")))
-
-    def begin(self, reward_N: Tensor) -> None:
-        """Take the mean of the first roll-out as what is expected everywhere; later calls change nothing."""
-        if bool(self.offset.isnan()):
-            self.offset.copy_(reward_N.mean())
-
-    def forward(self, state_NS: Tensor) -> Tensor:
-        """Return the value of each state, ``[N]``."""
-        value_N: Tensor = self.linear(state_NS[:, : self.linear.in_features]).squeeze(1) + self.offset
-        return value_N
 
 
 def _spread(given_N: Tensor) -> float:

@@ -54,13 +54,16 @@ class RewardedDecoder(Rewarded):
     def taught(self, arm: Arm, train: Train) -> Taught:
         """Return what one arm makes of the start."""
         if self._course is None or self._course[0] is not train:
-            self._course = train, self._learns(train)
+            self._course = train, self.learns(train)
         decoder, start = self.beginning(train), self.beginning(train).requires_grad_(False)
-        run = Reinforcement(decoder, start, self._course[1], self.plan, (arm, self.setting.seed))
-        trace = run.run(train.progress)
+        trace = self.school((decoder, start), self._course[1], arm, train).run(train.progress)
         return Taught(self._holding(decoder), trace.moved, trace.gradient, trace.spread)
 
-    def _learns(self, train: Train) -> Course:
+    def school(self, pair: tuple[nn.Module, nn.Module], course: Course, arm: Arm, train: Train) -> Reinforcement:
+        """Return what trains a decoder, beside what it starts from, by one arm: here, every token by itself."""
+        return Reinforcement(*pair, course, self.plan, (arm, self.setting.seed))
+
+    def learns(self, train: Train) -> Course:
         """Return the tokens of the train split that text follows: a reward may ask what it is."""
         targets: Targets = train.extra["targets"]
         row_N = torch.nonzero(targets.gold_N >= 0).flatten()
