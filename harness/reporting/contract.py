@@ -1,4 +1,4 @@
-"""What a report is made from, and what the report of a track has to give."""
+"""What a report is made from, and what a report has to give."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class Source:
     entries: tuple[Entry, ...]
     methods: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def track(self) -> str:
+        """The track its rows were measured by."""
+        return self.entries[0].head.task.track
 
     @property
     def controls(self) -> tuple[Entry, ...]:
@@ -72,8 +77,16 @@ def measure(found: Estimate) -> Measure:
 
 
 class TrackReport(ABC, Generic[F]):
-    """The report of one track; ``F`` is a frozen dataclass of plain data, which is what ``--json`` prints."""
+    """A report; ``F`` is a frozen dataclass of plain data, which is what ``--json`` prints.
 
+    Attributes:
+        tracks: whose records it reads; a run folder has to hold some of at least one.
+        title: of the page.
+        template: file in ``reports``.
+        styles: files in ``reports``, after those of every page.
+    """
+
+    tracks: tuple[str, ...]
     title: str
     template: str
     styles: tuple[str, ...]
