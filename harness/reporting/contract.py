@@ -46,6 +46,11 @@ class Source:
         return tuple(entry for entry in self.entries if entry.role == "floor")
 
     @property
+    def head(self) -> Entry:
+        """The row that tells what was run: a contestant where there is one."""
+        return next(iter(self.contestants), self.entries[0])
+
+    @property
     def contestants(self) -> tuple[Entry, ...]:
         """The rows the report is about."""
         return tuple(entry for entry in self.entries if entry.label in self.methods)
@@ -81,12 +86,14 @@ class TrackReport(ABC, Generic[F]):
 
     Attributes:
         tracks: whose records it reads; a run folder has to hold some of at least one.
+        bare: those of them whose tables are kept where controls alone were measured.
         title: of the page.
         template: file in ``reports``.
         styles: files in ``reports``, after those of every page.
     """
 
     tracks: tuple[str, ...]
+    bare: tuple[str, ...] = ()
     title: str
     template: str
     styles: tuple[str, ...]

@@ -83,7 +83,7 @@ def report(name: str, run: str | Path = "runs", *, tasks: Sequence[str] = (), me
     folder = Path(run)
     check_results(folder, "--run")
     kind: TrackReport[Any] = importlib.import_module(f"harness.reporting.{name}").REPORT
-    sources = _sources(folder, kind.tracks, tasks, methods)
+    sources = _sources(folder, kind, tasks, methods)
     return Report(name, str(run), kind.findings(sources), kind)
 
 
@@ -92,8 +92,8 @@ def report_names() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(harness.reporting.__path__) if m.ispkg))
 
 
-def _sources(folder: Path, tracks: Sequence[str], tasks: Sequence[str], methods: Sequence[str]) -> list[Source]:
-    tables, problems = _of_tracks(folder, tracks)
+def _sources(folder: Path, kind: TrackReport[Any], tasks: Sequence[str], methods: Sequence[str]) -> list[Source]:
+    tables, problems = _of_tracks(folder, kind.tracks)
     names = {task for task, _ in tables}
     for task in tasks:
         if task not in names:
@@ -109,10 +109,11 @@ def _sources(folder: Path, tracks: Sequence[str], tasks: Sequence[str], methods:
         measured = tuple(entry for entry in entries if entry.measured)
         chosen = tuple(e.label for e in measured if e.role is None and (not methods or e.label in methods))
         failed = tuple(f"{e.label} has no measured cell" for e in entries if not e.measured)
-        if chosen:
+        bare = bool(measured) and not methods and measured[0].head.task.track in kind.bare
+        if chosen or bare:
             sources.append(Source(folder, task, table, measured, chosen, (*notes, *failed)))
     if not sources:
-        raise UserError(f"--run: no method of '{folder}' was measured on a task of {_named(tracks)} as asked for")
+        raise UserError(f"--run: no method of '{folder}' was measured on a task of {_named(kind.tracks)} as asked for")
     return sources
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ class DecodingReport(TrackReport[Findings]):
     """Decoders, the dictionaries they read, their rewards and their explanations."""
 
     tracks = ("decoding", "reward_control", "reconstruction", "answers", "explanation")
+    bare = ("answers",)
     title = words.TITLE
     template = "report_decoding.html.j2"
     styles = ("report.css", "decoding.css")
@@ -40,7 +41,7 @@ class DecodingReport(TrackReport[Findings]):
             anchors=anchors(),
             missing={},
         )
-        empty = {name: of for name, of in _missing(commands).items() if not getattr(found, name)}
+        empty = {name: measured() for name, measured in _missing(commands).items() if not getattr(found, name)}
         return replace(found, missing=empty)
 
     def views(self, findings: Findings) -> Mapping[str, Any]:
@@ -56,14 +57,14 @@ class DecodingReport(TrackReport[Findings]):
         return text.lines(findings)
 
 
-def _missing(commands: Commands) -> dict[str, tuple[str, ...]]:
+def _missing(commands: Commands) -> dict[str, Callable[[], tuple[str, ...]]]:
     """Return what measures every section, by its name in ``Findings``."""
     return {
-        "decoders": commands.evaluate("decoding"),
-        "answers": commands.evaluate("answers", all_tasks=True),
-        "rewards": commands.evaluate("reward_control"),
-        "domains": commands.evaluate("decoding", apart=True, all_tasks=True),
-        "explained": commands.evaluate("explanation"),
+        "decoders": lambda: commands.evaluate("decoding"),
+        "answers": lambda: commands.evaluate("answers", all_tasks=True),
+        "rewards": lambda: commands.evaluate("reward_control"),
+        "domains": lambda: commands.evaluate("decoding", apart=True, all_tasks=True),
+        "explained": lambda: commands.evaluate("explanation"),
     }
 
 

@@ -12,7 +12,17 @@ from harness.reporting.decoding.domains import AGREE, DROP, KL, LOSS
 from harness.reporting.decoding.findings import Bar
 from harness.reporting.decoding.labels import NAME as LABELLED
 from harness.reporting.decoding.missing import Commands
-from harness.reporting.decoding.readings import Asked, divergence, named, out_of_domain, plain, silent, turned
+from harness.reporting.decoding.readings import (
+    Asked,
+    anywhere,
+    divergence,
+    lost,
+    named,
+    out_of_domain,
+    plain,
+    silent,
+    turned,
+)
 from harness.stats.bars import Level
 
 
@@ -29,7 +39,7 @@ def _bar(asked: Asked, sources: Sequence[Source], commands: Commands) -> Bar:
         title=asked.title,
         rule=asked.rule,
         about=asked.about,
-        share=asked.share,
+        unit=asked.unit,
         readings=tuple(found),
         commands=() if measured else _commands(asked, commands),
     )
@@ -39,8 +49,7 @@ def _commands(asked: Asked, commands: Commands) -> tuple[str, ...]:
     if not asked.track:
         return commands.features()
     apart = asked.readings is out_of_domain
-    inside = commands.evaluate(asked.track, asked.metric)
-    return (*inside, *commands.evaluate(asked.track, asked.metric, apart=True, all_tasks=True)) if apart else inside
+    return commands.evaluate(asked.track, asked.metric, apart=apart, all_tasks=apart)
 
 
 ASKED = (
@@ -73,7 +82,7 @@ ASKED = (
         "would mean nothing. Where activations have a small mean this is 1 − EV, so the bar asks for EV above 0.99, "
         "more than the next one does; where their mean is large, a constant can come near it.",
         Level(high=0.01),
-        "1",
+        "",
         "reconstruction",
         "mse_elem_norm",
         plain,
@@ -83,7 +92,7 @@ ASKED = (
         "Activations are rebuilt: explained variance",
         "EV = 1 − FVU, with the variance about the mean of the test tokens.",
         Level(low=0.95),
-        "1",
+        "",
         "reconstruction",
         "fvu",
         turned,
@@ -94,7 +103,7 @@ ASKED = (
         "Share of latents that fire on no token. It falls with the number of tokens that are looked at, and its "
         "interval is over seeds, so one seed decides nothing.",
         Level(high=0.05),
-        "",
+        "%",
         "reconstruction",
         "dead_frac",
         silent,
@@ -102,13 +111,14 @@ ASKED = (
     Asked(
         "accuracy",
         "Accuracy is not lost",
-        "Accuracy on the text's next token, the model's less the decoder's on the same tokens. Met is non-inferiority "
-        "at 3 points: the whole interval lies below.",
+        "Accuracy on the text's next token, the model's less the decoder's on the same tokens; and, where answers were "
+        "measured, the share of right answers, the model's less that under the dictionary's reconstructions. Met is "
+        "non-inferiority at 3 points: the whole interval lies below.",
         LOSS,
-        "",
+        "points",
         "decoding",
         DROP,
-        plain,
+        lost,
     ),
     Asked(
         "labels",
@@ -117,7 +127,7 @@ ASKED = (
         "not, on other texts: balanced accuracy with a lower 95 % bound above 0.7. Wilson interval over the latents of "
         "one fit. Latents of random dictionaries get labels too, and stand beside.",
         Level(low=0.85),
-        "",
+        "%",
         "",
         LABELLED,
         named,
@@ -129,7 +139,7 @@ ASKED = (
         "keeps at least 80 % on other texts. Some texts are easier to predict than others, whoever predicts, so what "
         "the controls keep stands beside.",
         Level(low=0.8),
-        "",
+        "%",
         "decoding",
         AGREE,
         out_of_domain,
@@ -140,9 +150,9 @@ ASKED = (
         "Share of all measured importance of a prediction's active features that its ten largest have; about is read "
         "as within 5 points.",
         Level(low=0.25, high=0.35),
-        "",
+        "%",
         "explanation",
         "topk_mass10",
-        plain,
+        anywhere,
     ),
 )

@@ -30,7 +30,7 @@ def pairs(sources: Sequence[Source]) -> Iterator[tuple[Source, Source]]:
 
 
 def _place(source: Source) -> tuple[object, ...]:
-    model = source.contestants[0].head.model
+    model = source.head.head.model
     return () if model is None else (model.fingerprint, model.layer, model.dtype)
 
 
@@ -58,7 +58,7 @@ def _domains(inside: Source, outside: Source) -> Domains:
     return Domains(
         inside=where(inside),
         outside=where(outside),
-        vocabulary=vocabulary(outside.contestants[0]),
+        vocabulary=vocabulary(outside.head),
         rows=tuple(_moved(ours, theirs) for ours, theirs in both),
         notes=notes(outside, [entry for _, entry in both]),
     )

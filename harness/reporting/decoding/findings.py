@@ -8,6 +8,8 @@ from typing import Literal
 
 from harness.reporting.contract import Measure
 
+# Units in which a share is written a hundredfold.
+SHARES = ("%", "points")
 Outcome = Literal["met", "missed", "undecided", "not measured"]
 Beats = Literal["yes", "no", "undecided", "not measured"]
 
@@ -59,7 +61,7 @@ class Bar:
         title: what is asked for.
         rule: the level in words.
         about: what is measured, and how it is judged.
-        share: whether values are shares, to be written in per cent.
+        unit: of the level; shares are in ``%``, differences of shares in ``points``.
         readings: contestants first.
         commands: what measures it, where no contestant was measured; a command, or why there is none.
     """
@@ -68,7 +70,7 @@ class Bar:
     title: str
     rule: str
     about: str
-    share: bool
+    unit: str
     readings: tuple[Reading, ...]
     commands: tuple[str, ...]
 
@@ -85,7 +87,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: numbers by name, and what it cost. ``speed`` is tokens per second of the row alone."""
+    """One row of a table: numbers by name, and what it cost. ``speed`` is tokens per second of the row alone.
+
+    ``layer`` is the block it reads, where rows of several stand in one table.
+    """
 
     label: str
     role: str | None
@@ -94,11 +99,15 @@ class Row:
     speed: float | None = None
     peak_mb: float | None = None
     parameters: float | None = None
+    layer: str = ""
 
 
 @dataclass(frozen=True)
 class Decoders:
-    """Decoders at one block: the model itself first. ``vocabulary`` tokens are told apart, all where it is None."""
+    """Decoders of one task by block: the model itself first, then every row from the lowest block to the highest.
+
+    ``vocabulary`` tokens are told apart, all where it is None; ``domain`` is the task they were fitted on.
+    """
 
     where: Where
     domain: str | None

@@ -51,10 +51,14 @@ def margins(metric: Metric, ours: Sequence[Parts], theirs: Sequence[Parts], leve
 
 def _facing(metric: Metric, found: Measure) -> Measure:
     """Turn a difference round where less is better."""
-    if metric.sign > 0 or found.value is None:
-        return found
-    turned = None if found.lo is None or found.hi is None else (-found.hi, -found.lo)
-    return replace(found, value=-found.value, lo=turned and turned[0], hi=turned and turned[1])
+    return found if metric.sign > 0 else opposite(found)
+
+
+def opposite(found: Measure) -> Measure:
+    """Return a number with its sign changed."""
+    ends = None if found.lo is None or found.hi is None else (-found.hi, -found.lo)
+    value = None if found.value is None else -found.value
+    return replace(found, value=value, lo=ends and ends[0], hi=ends and ends[1])
 
 
 def spread(metric: Metric, sides: Sequence[Parts]) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache
 
 from harness.errors import UserError
 from harness.reporting.contract import Source
@@ -17,14 +17,13 @@ ANY = "METHOD"
 
 
 class Commands:
-    """Commands for one run folder; reads the tasks and methods there are once."""
+    """Commands for one run folder."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._library = Library()
         self._run = str(sources[0].folder)
         self._labels = tuple(dict.fromkeys(name for source in sources for name in source.methods))
-        self._models = {s.contestants[0].head.model.name for s in sources if s.contestants[0].head.model}
-        self._tasks = [self._library.task(name) for name in self._library.names("tasks")]
+        self._models = {s.head.head.model.name for s in sources if s.head.head.model}
 
     def evaluate(
         self, track: str, metric: str = "", *, apart: bool = False, all_tasks: bool = False
@@ -39,7 +38,7 @@ class Commands:
         """
         if track not in self._library.tracks():
             return (f"nothing here measures it: there is no track '{track}'",)
-        fitting = [task for task in self._tasks if self._fits(task, track, metric, apart)]
+        fitting = [task for task in _tasks() if self._fits(task, track, metric, apart)]
         if not fitting:
             return (f"nothing here measures it: no task of track '{track}' asks for it",)
         methods = self._methods(track) or (ANY,)
@@ -48,7 +47,7 @@ class Commands:
 
     def features(self) -> tuple[str, ...]:
         """Return the command that labels the latents of a dictionary."""
-        fitting = [task for task in self._tasks if self._fits(task, "reconstruction", "", False)]
+        fitting = [task for task in _tasks() if self._fits(task, "reconstruction", "", False)]
         methods = self._methods("reconstruction")[:1] or (ANY,)
         chosen = self._near(fitting)[0]
         return (self._command("features", methods, chosen.task, "--task", chosen),)
@@ -77,16 +76,10 @@ class Commands:
         own = set(card.kinds) - {kind for other in cards if other.track != track for kind in other.kinds}
         known = dict.fromkeys(name for label in self._labels for name in self._with_used(label))
         taken = [name for name in known if card.takes(self._spec(name))]
-        taken += [name for name, spec in self._every if spec.kind in own and name not in taken]
+        taken += [name for name, spec in _methods() if spec.kind in own and name not in taken]
         if not taken and card.rewarded:
-            taken = [name for name, spec in self._every if card.takes(spec)][:1]
+            taken = [name for name, spec in _methods() if card.takes(spec)][:1]
         return tuple(taken)
-
-    @cached_property
-    def _every(self) -> tuple[tuple[str, MethodSpec], ...]:
-        """Every method that is no control built from another."""
-        named = ((name, self._spec(name)) for name in self._library.names("methods"))
-        return tuple((name, spec) for name, spec in named if spec.uses.get("of") != "any")
 
     def _with_used(self, name: str) -> Iterator[str]:
         try:
@@ -99,3 +92,18 @@ class Commands:
 
     def _spec(self, name: str) -> MethodSpec:
         return self._library.method(name).spec
+
+
+@cache
+def _tasks() -> tuple[TaskSpec, ...]:
+    """Return every task there is; reading them takes longer than a small report."""
+    library = Library()
+    return tuple(library.task(name) for name in library.names("tasks"))
+
+
+@cache
+def _methods() -> tuple[tuple[str, MethodSpec], ...]:
+    """Return every method that is no control built from another."""
+    library = Library()
+    named = ((name, library.method(name).spec) for name in library.names("methods"))
+    return tuple((name, spec) for name, spec in named if spec.uses.get("of") != "any")

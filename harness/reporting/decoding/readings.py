@@ -9,8 +9,8 @@ from harness.board.pool import Entry
 from harness.metrics.contract import SUBVOCAB
 from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding.domains import AGREE, kept, pairs, twins
-from harness.reporting.decoding.findings import Reading
-from harness.reporting.decoding.judging import outcome
+from harness.reporting.decoding.findings import SHARES, Reading
+from harness.reporting.decoding.judging import opposite, outcome
 from harness.reporting.decoding.labels import labelled
 from harness.reporting.decoding.tables import (
     fitted_on,
@@ -24,6 +24,8 @@ from harness.reporting.decoding.tables import (
 )
 from harness.stats.bars import Level
 
+# The metric of track ``answers`` that says what an edit adds to the share of right answers.
+GAIN = "d_acc"
 Readings = Callable[["Asked", Sequence[Source]], Iterator[Reading]]
 
 
@@ -34,7 +36,7 @@ class Asked:
     Attributes:
         key, title, about: as in ``Bar``.
         level: what is asked for.
-        unit: of the level; per cent where it is empty.
+        unit: of the level, as in ``Bar``.
         track: whose records hold it; empty for data files of feature pages.
         metric: of that track.
         readings: rows held against it.
@@ -50,14 +52,9 @@ class Asked:
     readings: Readings
 
     @property
-    def share(self) -> bool:
-        """Whether values are written in per cent."""
-        return not self.unit
-
-    @property
     def rule(self) -> str:
         """The level in words."""
-        scale, unit = (100, " %") if self.share else (1, f" {self.unit}" if self.unit != "1" else "")
+        scale, unit = (100 if self.unit in SHARES else 1), f" {self.unit}".rstrip()
         low, high = (None if end is None else f"{end * scale:g}" for end in (self.level.low, self.level.high))
         if low is not None and high is not None:
             return f"{low} to {high}{unit}"
@@ -66,9 +63,19 @@ class Asked:
 
 def _rows(asked: Asked, sources: Sequence[Source]) -> Iterator[tuple[Source, Entry]]:
     """Yield the rows measured on the texts their methods were fitted on; bars are about these."""
-    for source in of_track(sources, asked.track):
-        if fitted_on(source) is None:
-            yield from ((source, entry) for entry in in_order(source) if metric_of(entry, asked.metric))
+    inside = [source for source in sources if fitted_on(source) is None]
+    yield from _measured(inside, asked.track, asked.metric)
+
+
+def _measured(sources: Sequence[Source], track: str, metric: str) -> Iterator[tuple[Source, Entry]]:
+    for source in of_track(sources, track):
+        yield from ((source, entry) for entry in in_order(source) if metric_of(entry, metric))
+
+
+def anywhere(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
+    """Hold the metric as it is against the bar, on whatever texts its methods were fitted on."""
+    for source, entry in _measured(sources, asked.track, asked.metric):
+        yield _reading(asked, source, entry, number(entry, asked.metric))
 
 
 def plain(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
@@ -83,8 +90,8 @@ def turned(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
         found = number(entry, asked.metric)
         ends = None if found.lo is None or found.hi is None else (1 - found.hi, 1 - found.lo)
         value = None if found.value is None else 1 - found.value
-        opposite = replace(found, value=value, lo=ends and ends[0], hi=ends and ends[1])
-        yield replace(_reading(asked, source, entry, opposite), quantity=f"1 − {asked.metric}")
+        rest = replace(found, value=value, lo=ends and ends[0], hi=ends and ends[1])
+        yield replace(_reading(asked, source, entry, rest), quantity=f"1 − {asked.metric}")
 
 
 def divergence(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
@@ -95,6 +102,13 @@ def divergence(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
             told = f"below the bar over {vocabulary(entry)} tokens, and over all tokens it is no less"
             reading = replace(reading, outcome="undecided", because=told)
         yield reading
+
+
+def lost(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
+    """Hold against the bar what decoders lose on next tokens, and what answers lose where codes stand in."""
+    yield from plain(asked, sources)
+    for source, entry in _measured(sources, "answers", GAIN):
+        yield replace(_reading(asked, source, entry, opposite(number(entry, GAIN))), quantity=f"−{GAIN}")
 
 
 def silent(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:

@@ -23,7 +23,7 @@ def of_track(sources: Iterable[Source], track: str) -> tuple[Source, ...]:
 
 def where(source: Source) -> Where:
     """Return a table in words."""
-    head = source.contestants[0].head
+    head = source.head.head
     layer = "no block" if head.model is None else _blocks(head.model.layer)
     return Where(source.task, head.task.title, source.table, layer, head.model.label if head.model else "no model")
 
@@ -41,8 +41,16 @@ def fitted_on(source: Source) -> str | None:
 def vocabulary(entry: Entry) -> int | None:
     """Return how many next tokens a row's numbers tell apart, besides all others as one; None where it is all."""
     parts = next(iter(entry.measured.values()))
-    told = entry.head.details.get("vocabulary") or (entry.head.task.spec.get("vocab") or {}).get("top", -1) + 1
-    return int(told) - 1 if any(name.endswith(SUBVOCAB) for name in parts) else None
+    if not any(name.endswith(SUBVOCAB) for name in parts):
+        return None
+    # One less than the classes that predictions are over, of which the last is all other tokens.
+    told = entry.head.details.get("vocabulary")
+    return int(told) - 1 if told is not None else _top(entry.head.task.spec.get("vocab"))
+
+
+def _top(asked: object) -> int:
+    top = asked.get("top") if isinstance(asked, dict) else None
+    return top if isinstance(top, int) else 0
 
 
 def metric_of(entry: Entry, name: str) -> Metric | None:

@@ -40,7 +40,7 @@ def lines(findings: Findings) -> tuple[tuple[str, ...], list[list[str]]]:
 
 def _bar_lines(bar: Bar) -> Iterator[list[str]]:
     for one in bar.methods:
-        found = words.figure(one.found, bar.share)
+        found = words.figure(one.found, bar.unit)
         yield [bar.title, bar.rule, one.label, one.where, found, one.outcome, _first(one.records)]
     for command in bar.commands:
         yield [bar.title, bar.rule, "", "", "", words.NOT_MEASURED, command]
@@ -76,8 +76,9 @@ def _lacking(commands: Sequence[str]) -> Iterator[str]:
 
 
 def _code(command: str) -> str:
-    """Write a command as code, or as text where it holds what would end the code."""
-    return inert(command) if "`" in command or "\n" in command else f"`{command}`"
+    """Write a command as code; as text where it is none, or holds what would end the code."""
+    typed = command.startswith("harness ") and not {"`", "\n", "|"} & set(command)
+    return f"`{command}`" if typed else inert(command)
 
 
 def _bar(bar: Bar) -> Iterator[str]:
@@ -94,7 +95,7 @@ def _bar(bar: Bar) -> Iterator[str]:
 
 
 def _reading(bar: Bar, one: Reading) -> list[str]:
-    found = f"{words.figure(one.found, bar.share)}, {words.seeds(one.seeds)}" if one.seeds else ""
+    found = f"{words.figure(one.found, bar.unit)}, {words.seeds(one.seeds)}" if one.seeds else ""
     records = "<br>".join(inert(record) for record in one.records)
     outcome = f"**{one.outcome}**" if one.role is None else one.outcome
     return [_label(one), inert(one.where), found, outcome, inert(words.because(one)), records]
@@ -105,10 +106,24 @@ def _label(row: Row | Reading) -> str:
 
 
 def _decoders(found: Decoders) -> Iterator[str]:
-    yield from (f"### {inert(found.where.title)}, {found.where.layer}", "", f"{inert(words.size(found))}.", "")
-    heads = ("row", *(words.HEADS[name] for name in SHOWN), "tokens/s", "memory of the fit", "parameters", "fits")
+    yield from (f"### {inert(found.where.title)}", "", f"{inert(words.size(found))}.", "")
+    heads = (
+        "row",
+        "block",
+        *(words.HEADS[name] for name in SHOWN),
+        "tokens/s",
+        "memory of the fit",
+        "parameters",
+        "fits",
+    )
     rows = [
-        [_label(row), *(words.figure(row.metrics[name]) for name in SHOWN), *words.cost(row), words.seeds(row.seeds)]
+        [
+            _label(row),
+            row.layer,
+            *(words.figure(row.metrics[name]) for name in SHOWN),
+            *words.cost(row),
+            words.seeds(row.seeds),
+        ]
         for row in found.rows
     ]
     yield from _table(heads, rows)
@@ -147,7 +162,7 @@ def _domains(found: Domains) -> Iterator[str]:
         [
             inert(row.label) + ROLES.get(row.role, ""),
             *(words.figure(one) for one in (*row.kl, *row.agree)),
-            words.figure(row.kept, share=True),
+            words.figure(row.kept, "%"),
             words.points(row.drop[0]), row.inferior[0], words.points(row.drop[1]), row.inferior[1],
         ]
         for row in found.rows

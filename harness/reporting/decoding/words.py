@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from harness.board import formats
 from harness.reporting.contract import Measure
 from harness.reporting.decoding.findings import (
+    SHARES,
     Anchor,
     Anchors,
     Bar,
@@ -50,17 +51,18 @@ READING = (
 )
 
 
-def amount(found: Measure, share: bool = False) -> str:
-    """Write a value, in per cent where it is a share; a dash where there is none."""
+def amount(found: Measure, unit: str = "") -> str:
+    """Write a value, a hundredfold where its unit is one of shares; a dash where there is none."""
     if found.value is None:
         return formats.DASH
-    return f"{100 * found.value:.1f} %" if share else number(found.value)
+    return f"{100 * found.value:.1f} {unit}" if unit in SHARES else number(found.value)
 
 
-def ends(found: Measure, share: bool = False) -> str:
+def ends(found: Measure, unit: str = "") -> str:
     """Write an interval, or nothing."""
     if found.value is None or found.lo is None or found.hi is None:
         return ""
+    share = unit in SHARES
     lo, hi = (f"{100 * end:.1f}" if share else number(end, found.value) for end in (found.lo, found.hi))
     return f"[{lo}, {hi}]"
 
@@ -70,9 +72,9 @@ def number(value: float, beside: float | None = None) -> str:
     return formats.fixed(value, formats.decimals([value if beside is None else beside]))
 
 
-def figure(found: Measure, share: bool = False) -> str:
+def figure(found: Measure, unit: str = "") -> str:
     """Write a value with its interval."""
-    return f"{amount(found, share)} {ends(found, share)}".strip()
+    return f"{amount(found, unit)} {ends(found, unit)}".strip()
 
 
 def signed(found: Measure) -> str:
