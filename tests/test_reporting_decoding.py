@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from bandits import Lesson
 from board_records import Quality
+from board_records import parts as dictionary_parts
 from commands import call
 from decoding_records import (
     CLUSTERS,
@@ -34,17 +35,21 @@ from markup import Reader
 from scipy import stats
 
 from harness.errors import UserError
+from harness.metrics.reward import concluded
 from harness.reporting.contract import Measure, Source
+from harness.reporting.decoding import REPORT
 from harness.reporting.decoding.anchors import anchors
 from harness.reporting.decoding.bars import ASKED
 from harness.reporting.decoding.domains import _ratio
 from harness.reporting.decoding.findings import Bar, Findings
+from harness.reporting.decoding.judging import outcome
 from harness.reporting.decoding.readings import anywhere
 from harness.reporting.decoding.rewards import MEANINGS
 from harness.reporting.decoding.views import LEFT, WIDTH, picture
-from harness.reporting.making import report
+from harness.reporting.making import _sources, report
 from harness.specs.library import Library
 from harness.specs.worlds import BanditData
+from harness.stats.bars import Level
 from harness.stats.verdicts import verdicts
 
 HOSTILE = '"><script>alert(1)</script><img src="http://e.org/x.png">|`[x](http://e.org)@team\n# h\u202e\x07'
@@ -80,7 +85,7 @@ def apart(kept: float, noise: float = 0.02) -> Callable[[Path], object]:
 
 
 @pytest.mark.parametrize(
-    ("key", "save", "outcome"),
+    ("key", "save", "expected"),
     [
         ("divergence", decoder(kl=0.3), "met"),
         ("divergence", decoder(kl=0.8), "missed"),
@@ -111,18 +116,18 @@ def apart(kept: float, noise: float = 0.02) -> Callable[[Path], object]:
     ],
 )
 def test_every_bar_is_judged_by_the_whole_interval(
-    key: str, save: Callable[[Path], object], outcome: str, tmp_path: Path
+    key: str, save: Callable[[Path], object], expected: str, tmp_path: Path
 ) -> None:
     save_reward(tmp_path, SIGNAL, SIGNAL)  # A run folder with nothing a bar is about.
     assert outcomes(bar(tmp_path, key)) == []
     save(tmp_path)
     judged = bar(tmp_path, key)
-    assert outcomes(judged) == [outcome]
-    assert bool(judged.commands) == (outcome == "not measured")
+    assert outcomes(judged) == [expected]
+    assert bool(judged.commands) == (expected == "not measured")
 
 
-@pytest.mark.parametrize(("agree", "outcome"), [(0.3, "met"), (0.6, "missed"), (0.35, "undecided")])
-def test_a_band_is_judged_at_both_ends(agree: float, outcome: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("agree", "expected"), [(0.3, "met"), (0.6, "missed"), (0.35, "undecided")])
+def test_a_band_is_judged_at_both_ends(agree: float, expected: str, tmp_path: Path) -> None:
     """The share of importance of ten features, with another share of the same track in its place."""
     save_explainer(tmp_path, "ranked", agree)
     save_decoder(tmp_path, Decoder("lens"))
@@ -130,14 +135,11 @@ def test_a_band_is_judged_at_both_ends(agree: float, outcome: str, tmp_path: Pat
     assert (asked.track, asked.readings, asked.rule) == ("explanation", anywhere, "25 to 35 %")
     (source,) = [one for one in sources(tmp_path) if one.track == "explanation"]
     (reading,) = asked.readings(replace(asked, metric="agree1"), [source])
-    assert reading.outcome == outcome
+    assert reading.outcome == expected
     assert bar(tmp_path, "importance").commands != ()
 
 
 def sources(folder: Path) -> list[Source]:
-    from harness.reporting.decoding import REPORT
-    from harness.reporting.making import _sources
-
     return _sources(folder, REPORT, (), ())
 
 
@@ -196,16 +198,13 @@ def test_values_are_those_of_the_parts(tmp_path: Path) -> None:
 
 
 def test_what_dictionaries_rebuild_is_that_of_the_parts(tmp_path: Path) -> None:
-    from board_records import parts as dictionary_parts
-
     save_dictionary(tmp_path, Quality(fvu=0.1), seeds=(0,))
     held = dictionary_parts(Quality(fvu=0.1), CLUSTERS, 0, "codes")
     bars = {one.key: one.methods[0].found for one in found(tmp_path).bars if one.methods}
     assert bars["error"].value == pytest.approx(held["se"].sum() / held["x2"].sum())
-    # The variance is about the mean of all tokens, whose square norm is that of the sum over clusters.
-    centred = held["x2"].sum() - held["x_gram"].sum() / held["n"].sum()
-    unexplained = held["se"].sum() / held["sxx"].sum() if "centred" not in held else held["se"].sum() / centred
-    assert 1 - bars["variance"].value == pytest.approx(unexplained, rel=0.2)  # type: ignore[operator]
+    # The variance is about the mean of all tokens: the norm of the sum over clusters is in the gram matrix.
+    variance = held["sxx"].sum() - held["x_gram"].sum() / held["n"].sum()
+    assert bars["variance"].value == pytest.approx(1 - held["se"].sum() / variance, rel=1e-6)
     assert bars["variance"].lo < bars["variance"].value < bars["variance"].hi  # type: ignore[operator]
     assert bars["sparsity"].value == pytest.approx(held["l0"].sum() / held["n"].sum())
     assert bars["dead"].value == pytest.approx((held["fires"] == 0).mean())
@@ -298,9 +297,7 @@ def test_a_reward_is_told_plainly(changes: dict[str, float], word: str, tmp_path
 
 
 def test_every_verdict_has_its_meaning() -> None:
-    from harness.metrics import reward
-
-    words = {word for word in MEANINGS if word in (reward.concluded.__doc__ or "")}
+    words = {word for word in MEANINGS if word in (concluded.__doc__ or "")}
     assert words == set(MEANINGS)
     assert len(words) == 6
 
@@ -456,9 +453,6 @@ def test_a_task_and_a_method_may_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_measure_that_nothing_varies_counts_for_itself() -> None:
-    from harness.reporting.decoding.judging import outcome
-    from harness.stats.bars import Level
-
     assert outcome(Level(high=0.5), Measure(0.5, constant=True)) == "met"
     assert outcome(Level(high=0.5), Measure(0.5)) == "undecided"
     assert outcome(Level(high=0.5), Measure(None)) == "not measured"
