@@ -160,7 +160,8 @@ def arm_rows(found: Reward) -> Iterator[tuple[str, str, tuple[Measure, ...]]]:
 
 def pair(found: Domains) -> str:
     """Say which two tables stand side by side."""
-    return f"{found.outside.title}: fitted on {found.inside.task}. {tokens(found.vocabulary)}; {found.outside.model}"
+    told = f"fitted on {found.inside.task}; {tokens(found.vocabulary)}; {found.outside.model}"
+    return f"{found.outside.title}: {told}"
 
 
 def ratio(found: Anchor, arm: str) -> str:
