@@ -10,9 +10,11 @@ from harness.reporting.contract import Source
 from harness.reporting.decoding.baselines import asked
 from harness.reporting.decoding.findings import Explained, Versus
 from harness.reporting.decoding.judging import beats, margins
-from harness.reporting.decoding.tables import in_order, notes, of_track, row, where
+from harness.reporting.decoding.tables import in_order, notes, number, of_track, row, where
 
 ALPHA = 0.05
+# How far a ranking is on the way from random ones to exact ablation, and how much of the largest effects is named.
+JUDGED = ("faithfulness", "named_effect")
 
 
 def explained(sources: Sequence[Source]) -> tuple[Explained, ...]:
@@ -21,26 +23,33 @@ def explained(sources: Sequence[Source]) -> tuple[Explained, ...]:
 
 
 def _explained(source: Source) -> Explained:
-    names, pairs = asked(source), list(_pairs(source))
-    # The metric that a task names first is the one its methods are ranked by.
-    ranked = next((name for name in names if all_metrics()[name].direction != "target"), None)
+    names = asked(source)
+    judged = _judged(names)
+    pairs = [(*pair, name) for name in judged for pair in _pairs(source, name)]
     level = 1 - ALPHA / max(len(pairs), 1)
     return Explained(
         where=where(source),
-        ranked=ranked,
+        judged=judged,
         metrics=names,
         rows=tuple(row(entry, names) for entry in in_order(source)),
-        versus=() if ranked is None else tuple(_versus(*pair, all_metrics()[ranked], level) for pair in pairs),
+        versus=tuple(_versus(entry, other, all_metrics()[name], level) for entry, other, name in pairs),
         comparisons=len(pairs),
         level=level,
         notes=notes(source, in_order(source)),
     )
 
 
-def _pairs(source: Source) -> Iterator[tuple[Entry, Entry]]:
-    """Yield every contestant with every other row, but for what is derived from somebody else."""
-    for entry in source.contestants:
-        for other in in_order(source):
+def _judged(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the metrics that decide who is better; the task's first with a better side where it asks for neither."""
+    sided = [name for name in names if all_metrics()[name].direction != "target"]
+    return tuple(name for name in JUDGED if name in sided) or tuple(sided[:1])
+
+
+def _pairs(source: Source, name: str) -> Iterator[tuple[Entry, Entry]]:
+    """Yield every contestant with every other row that has the metric, but for what is derived from somebody else."""
+    having = [entry for entry in in_order(source) if number(entry, name).value is not None]
+    for entry in (one for one in having if one.role is None):
+        for other in having:
             mine = other.role != "derived" or other.head.method.of == entry.head.method.name
             if other is not entry and mine:
                 yield entry, other
@@ -48,4 +57,4 @@ def _pairs(source: Source) -> Iterator[tuple[Entry, Entry]]:
 
 def _versus(entry: Entry, other: Entry, metric: Metric, level: float) -> Versus:
     plain, adjusted = margins(metric, list(entry.measured.values()), list(other.measured.values()), level)
-    return Versus(entry.label, other.label, other.role, plain, adjusted, beats(adjusted))
+    return Versus(entry.label, other.label, other.role, metric.name, plain, adjusted, beats(adjusted))

@@ -201,11 +201,15 @@ class Domains:
 
 @dataclass(frozen=True)
 class Versus:
-    """A row less another on the metric that is ranked: positive favours the row. ``adjusted`` holds with all others."""
+    """A row less another on one metric: positive favours the row. ``adjusted`` holds with all others of the table.
+
+    ``role`` is that of the other.
+    """
 
     label: str
     other: str
     role: str | None
+    metric: str
     margin: Measure
     adjusted: Measure
     beats: Beats
@@ -216,7 +220,7 @@ class Explained:
     """Explanations of single predictions: every row's numbers, and who is better than whom."""
 
     where: Where
-    ranked: str | None
+    judged: tuple[str, ...]
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     versus: tuple[Versus, ...]

@@ -178,8 +178,8 @@ def arms(found: Sequence[Anchor]) -> tuple[str, ...]:
 def judged(found: Explained) -> str:
     """Say how margins between explanations are judged."""
     return (
-        f"Margins in {found.ranked}, positive where the row is better, paired over clusters. {found.comparisons} are "
-        f"judged together, each at {100 * found.level:.2f} %"
+        f"Margins in {' and '.join(found.judged)}, positive where the row is better, paired over clusters. "
+        f"{found.comparisons} are judged together, each at {100 * found.level:.2f} %"
     )
 
 
