@@ -349,7 +349,7 @@ def test_explanations_are_held_against_every_other_row(tmp_path: Path) -> None:
     save_explainer(tmp_path, "drawn", 0.1, "floor")
     (table,) = found(tmp_path).explained
     judged = {(one.label, one.other): one for one in table.versus}
-    assert (table.ranked, table.comparisons, table.level) == ("agree1", 9, 1 - 0.05 / 9)
+    assert (table.judged, table.comparisons, table.level) == (("agree1",), 9, 1 - 0.05 / 9)
     assert {pair: one.beats for pair, one in judged.items()} == {
         ("told", "same"): "undecided", ("told", "ranking"): "yes", ("told", "drawn"): "yes",
         ("same", "told"): "undecided", ("same", "ranking"): "yes", ("same", "drawn"): "yes",

@@ -26,6 +26,8 @@ from harness.stats.bars import Level
 
 # The metric of track ``answers`` that says what an edit adds to the share of right answers.
 GAIN = "d_acc"
+# What the name of a metric ends in that says what another would be if all latents were alike.
+EVEN = "_uniform"
 Readings = Callable[["Asked", Sequence[Source]], Iterator[Reading]]
 
 
@@ -73,9 +75,11 @@ def _measured(sources: Sequence[Source], track: str, metric: str) -> Iterator[tu
 
 
 def anywhere(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
-    """Hold the metric as it is against the bar, on whatever texts its methods were fitted on."""
+    """Hold the metric as it is against the bar, on whatever texts, and say what it would be were all alike."""
     for source, entry in _measured(sources, asked.track, asked.metric):
-        yield _reading(asked, source, entry, number(entry, asked.metric))
+        reading, alike = _reading(asked, source, entry, number(entry, asked.metric)), number(entry, asked.metric + EVEN)
+        told = "" if alike.value is None else f"{100 * alike.value:.1f} % were all latents equally important"
+        yield replace(reading, because=_joined(reading.because, told))
 
 
 def plain(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
@@ -117,7 +121,7 @@ def silent(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
         reading = _reading(asked, source, entry, number(entry, asked.metric))
         tokens = entry.head.details.get("density_tokens")
         told = f"counted on {tokens:.0f} tokens" if tokens is not None else ""
-        yield replace(reading, because="; ".join(text for text in (reading.because, told) if text))
+        yield replace(reading, because=_joined(reading.because, told))
 
 
 def out_of_domain(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
@@ -130,7 +134,7 @@ def out_of_domain(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
             yield replace(
                 reading,
                 quantity=f"{reading.quantity} kept of {inside.task}",
-                because="; ".join(text for text in (reading.because, levels) if text),
+                because=_joined(reading.because, levels),
                 records=(*records(ours), *records(theirs)),
             )
 
@@ -151,14 +155,14 @@ def _reading(asked: Asked, source: Source, entry: Entry, found: Measure) -> Read
         quantity=metric.name if metric is not None else asked.metric,
         found=found,
         outcome=outcome(asked.level, found),
-        because="; ".join(
-            text
-            for text in (
-                "" if interval else f"no interval: {found.reason or 'no spread'}",
-                "" if told is None else f"{told} tokens told apart, all others one",
-            )
-            if text
+        because=_joined(
+            "" if interval else f"no interval: {found.reason or 'no spread'}",
+            "" if told is None else f"{told} tokens told apart, all others one",
         ),
         seeds=len(entry.measured),
         records=records(entry),
     )
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)

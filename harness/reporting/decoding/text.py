@@ -177,10 +177,10 @@ def _explained(found: Explained) -> Iterator[str]:
     yield from _table(("row", *found.metrics), rows)
     if found.versus:
         yield from (f"{words.judged(found)}.", "")
-        heads = ("row", "beats", "verdict", f"margin in {found.ranked}", "with all others")
+        heads = ("row", "beats", "in", "verdict", "margin", "with all others")
         of_pairs = [
             [
-                inert(one.label), inert(one.other) + ROLES.get(one.role, ""), f"**{one.beats}**",
+                inert(one.label), inert(one.other) + ROLES.get(one.role, ""), one.metric, f"**{one.beats}**",
                 words.signed(one.margin), words.signed(one.adjusted),
             ]
             for one in found.versus
