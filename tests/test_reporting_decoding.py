@@ -162,11 +162,22 @@ def test_without_an_interval_nothing_is_decided(tmp_path: Path) -> None:
     assert "50000 tokens" in reading.because
 
 
+def test_what_is_the_same_in_every_cluster_is_not_thereby_certain(tmp_path: Path) -> None:
+    """Of 16 clusters none loses anything, and of as many more one in five might: 3 points are not ruled out."""
+    save_decoder(tmp_path, Decoder("copy", drop=0.0, noise=0.0))
+    (reading,) = bar(tmp_path, "accuracy").methods
+    upper = 1 - 0.025 ** (1 / CLUSTERS)
+    assert (reading.found.value, reading.outcome) == (0.0, "undecided")
+    assert (reading.found.lo, reading.found.hi) == pytest.approx((-upper, upper))
+    assert f"the same in each of {CLUSTERS} clusters" in reading.because
+
+
 def test_a_bar_that_a_control_meets_says_so(tmp_path: Path) -> None:
     save_decoder(tmp_path, Decoder("lens", drop=0.1))
-    save_decoder(tmp_path, Decoder("modal", drop=0.0, noise=0.0, role="floor"))
+    save_decoder(tmp_path, Decoder("modal", drop=0.01, role="floor"))
+    save_decoder(tmp_path, Decoder("best", drop=0.01, role="ceiling"))
     judged = bar(tmp_path, "accuracy")
-    assert (outcomes(judged), [one.outcome for one in judged.controls]) == (["missed"], ["met"])
+    assert (outcomes(judged), [one.outcome for one in judged.controls]) == (["missed"], ["met", "met"])
     assert "Met by controls too: modal." in report("decoding", tmp_path).html()
 
 

@@ -61,10 +61,10 @@ def _missing(commands: Commands) -> dict[str, Callable[[], tuple[str, ...]]]:
     """Return what measures every section, by its name in ``Findings``."""
     return {
         "decoders": lambda: commands.evaluate("decoding"),
-        "answers": lambda: commands.evaluate("answers", all_tasks=True),
+        "answers": lambda: commands.evaluate("answers", texts="any"),
         "rewards": lambda: commands.evaluate("reward_control"),
-        "domains": lambda: commands.evaluate("decoding", apart=True, all_tasks=True),
-        "explained": lambda: commands.evaluate("explanation"),
+        "domains": lambda: commands.evaluate("decoding", texts="other"),
+        "explained": lambda: commands.evaluate("explanation", texts="any"),
     }
 
 

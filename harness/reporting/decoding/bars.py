@@ -11,9 +11,10 @@ from harness.reporting.contract import Source
 from harness.reporting.decoding.domains import AGREE, DROP, KL, LOSS
 from harness.reporting.decoding.findings import Bar
 from harness.reporting.decoding.labels import NAME as LABELLED
-from harness.reporting.decoding.missing import Commands
+from harness.reporting.decoding.missing import Commands, Texts
 from harness.reporting.decoding.readings import (
     Asked,
+    Readings,
     anywhere,
     divergence,
     lost,
@@ -48,8 +49,8 @@ def _bar(asked: Asked, sources: Sequence[Source], commands: Commands) -> Bar:
 def _commands(asked: Asked, commands: Commands) -> tuple[str, ...]:
     if not asked.track:
         return commands.features()
-    apart = asked.readings is out_of_domain
-    return commands.evaluate(asked.track, asked.metric, apart=apart, all_tasks=apart)
+    texts: dict[Readings, Texts] = {out_of_domain: "other", anywhere: "any"}
+    return commands.evaluate(asked.track, asked.metric, texts.get(asked.readings, "own"))
 
 
 ASKED = (

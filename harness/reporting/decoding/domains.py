@@ -10,7 +10,17 @@ from harness.metrics.contract import NotComputableError
 from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding.findings import Domains, Moved
 from harness.reporting.decoding.judging import outcome, spread
-from harness.reporting.decoding.tables import fitted_on, in_order, metric_of, notes, number, of_track, vocabulary, where
+from harness.reporting.decoding.tables import (
+    fitted_on,
+    in_order,
+    metric_of,
+    notes,
+    number,
+    of_track,
+    shift,
+    vocabulary,
+    where,
+)
 from harness.stats.bars import Level
 from harness.stats.resample import ROUNDING
 from harness.stats.student import t_quantile
@@ -65,7 +75,8 @@ def _domains(inside: Source, outside: Source) -> Domains:
 
 
 def _moved(inside: Entry, outside: Entry) -> Moved:
-    kl, agree, drop = ((number(inside, name), number(outside, name)) for name in (KL, AGREE, DROP))
+    kl, agree = ((number(inside, name), number(outside, name)) for name in (KL, AGREE))
+    drop = shift(inside, DROP), shift(outside, DROP)
     return Moved(
         label=outside.label,
         role=outside.role,

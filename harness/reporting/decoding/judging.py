@@ -55,9 +55,9 @@ def _facing(metric: Metric, found: Measure) -> Measure:
 
 
 def opposite(found: Measure) -> Measure:
-    """Return a number with its sign changed."""
-    ends = None if found.lo is None or found.hi is None else (-found.hi, -found.lo)
-    value = None if found.value is None else -found.value
+    """Return a number with its sign changed; 0 stays 0, without a sign."""
+    ends = None if found.lo is None or found.hi is None else (0.0 - found.hi, 0.0 - found.lo)
+    value = None if found.value is None else 0.0 - found.value
     return replace(found, value=value, lo=ends and ends[0], hi=ends and ends[1])
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Literal
 
 from harness.errors import UserError
+from harness.metrics.contract import SUBVOCAB
 from harness.reporting.contract import Source
 from harness.specs.library import Library
 from harness.specs.method import MethodSpec
@@ -14,6 +16,8 @@ from harness.specs.task import TaskSpec
 
 # What stands for a method that is to be chosen.
 ANY = "METHOD"
+# Of a task: those its methods are fitted on, others, or either.
+Texts = Literal["own", "other", "any"]
 
 
 class Commands:
@@ -25,47 +29,38 @@ class Commands:
         self._labels = tuple(dict.fromkeys(name for source in sources for name in source.methods))
         self._models = {s.head.head.model.name for s in sources if s.head.head.model}
 
-    def evaluate(
-        self, track: str, metric: str = "", *, apart: bool = False, all_tasks: bool = False
-    ) -> tuple[str, ...]:
-        """Return the command that measures a metric on the tasks of a track.
+    def evaluate(self, track: str, metric: str = "", texts: Texts = "own") -> tuple[str, ...]:
+        """Return the command that measures a metric on a task of a track, or why there is none.
 
         Args:
             track: the track.
             metric: a metric the task has to ask for, or its namesake over a vocabulary; any by default.
-            apart: tasks on other texts than their methods were fitted on, in place of those on the same.
-            all_tasks: whether the command names every such task, or the first.
+            texts: tasks on the texts their methods are fitted on, on others (all of them), or on any (all of them).
         """
         if track not in self._library.tracks():
             return (f"nothing here measures it: there is no track '{track}'",)
-        fitting = [task for task in _tasks() if self._fits(task, track, metric, apart)]
+        fitting = [task for task in _tasks() if _fits(task, track, metric, texts)]
         if not fitting:
             return (f"nothing here measures it: no task of track '{track}' asks for it",)
-        methods = self._methods(track) or (ANY,)
-        chosen = fitting if all_tasks else self._near(fitting)[:1]
-        return (self._command("eval", methods, ",".join(task.task for task in chosen), "--task", fitting[0]),)
+        return self._commands("eval", track, self._methods(track), fitting[:1] if texts == "own" else fitting)
 
     def features(self) -> tuple[str, ...]:
         """Return the command that labels the latents of a dictionary."""
-        fitting = [task for task in _tasks() if self._fits(task, "reconstruction", "", False)]
-        methods = self._methods("reconstruction")[:1] or (ANY,)
-        chosen = self._near(fitting)[0]
-        return (self._command("features", methods, chosen.task, "--task", chosen),)
+        track = "reconstruction"
+        fitting = [task for task in _tasks() if _fits(task, track, "", "own")]
+        return self._commands("features", track, self._methods(track)[:1], fitting[:1])
 
-    def _command(self, verb: str, methods: Sequence[str], tasks: str, option: str, task: TaskSpec) -> str:
-        named = [",".join(methods)] if verb == "features" else ["--method", ",".join(methods)]
-        other = self._models - {task.model}
-        model = ["--model", *sorted(other)] if len(self._models) == 1 and other else []
-        words = ["harness", verb, *named, option, tasks, *model, "--output-path", self._run]
-        return " ".join(shlex.quote(word) for word in words)
-
-    def _fits(self, task: TaskSpec, track: str, metric: str, apart: bool) -> bool:
-        asked = not metric or any(name.removesuffix("_subvocab") == metric for name in task.metrics)
-        return task.track == track and asked and (task.corpus is not None) == apart and task.model is not None
-
-    def _near(self, tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
-        """Put first what needs no data set from elsewhere."""
-        return sorted(tasks, key=lambda task: (task.data.source in ("hub", "folder"), task.task))
+    def _commands(self, verb: str, track: str, methods: Sequence[str], tasks: Sequence[TaskSpec]) -> tuple[str, ...]:
+        names = ",".join(methods or (ANY,))
+        named = [names] if verb == "features" else ["--method", names]
+        other = self._models - {tasks[0].model}
+        model = ["--model", *other] if len(self._models) == 1 and other else []
+        task = ["--task", ",".join(task.task for task in tasks)]
+        command = shlex.join(["harness", verb, *named, *task, *model, "--output-path", self._run])
+        if methods:
+            return (command,)
+        kinds = ", ".join(self._library.track(track).kinds)
+        return command, f"{ANY}: one of kind {kinds}; `harness list methods` names them"
 
     def _methods(self, track: str) -> tuple[str, ...]:
         """Return the methods of the run that a track takes, with what they are built on, and all of a kind of its own.
@@ -94,11 +89,18 @@ class Commands:
         return self._library.method(name).spec
 
 
+def _fits(task: TaskSpec, track: str, metric: str, texts: Texts) -> bool:
+    asked = not metric or any(name.removesuffix(SUBVOCAB) == metric for name in task.metrics)
+    on = "own" if task.corpus is None else "other"
+    return task.track == track and asked and texts in (on, "any") and task.model is not None
+
+
 @cache
 def _tasks() -> tuple[TaskSpec, ...]:
-    """Return every task there is; reading them takes longer than a small report."""
+    """Return every task there is, first those that need no data from elsewhere; reading them takes a while."""
     library = Library()
-    return tuple(library.task(name) for name in library.names("tasks"))
+    found = (library.task(name) for name in library.names("tasks"))
+    return tuple(sorted(found, key=lambda task: task.data.source in ("hub", "folder")))
 
 
 @cache

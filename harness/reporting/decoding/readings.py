@@ -19,6 +19,7 @@ from harness.reporting.decoding.tables import (
     number,
     of_track,
     records,
+    shift,
     vocabulary,
     where,
 )
@@ -110,9 +111,11 @@ def divergence(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
 
 def lost(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
     """Hold against the bar what decoders lose on next tokens, and what answers lose where codes stand in."""
-    yield from plain(asked, sources)
+    for source, entry in _rows(asked, sources):
+        yield _reading(asked, source, entry, shift(entry, asked.metric))
     for source, entry in _measured(sources, "answers", GAIN):
-        yield replace(_reading(asked, source, entry, opposite(number(entry, GAIN))), quantity=f"−{GAIN}")
+        found = opposite(shift(entry, GAIN))
+        yield replace(_reading(asked, source, entry, found), quantity=f"−{GAIN}")
 
 
 def silent(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
@@ -156,6 +159,7 @@ def _reading(asked: Asked, source: Source, entry: Entry, found: Measure) -> Read
         found=found,
         outcome=outcome(asked.level, found),
         because=_joined(
+            found.reason if found.lo is not None and found.reason else "",
             "" if interval else f"no interval: {found.reason or 'no spread'}",
             "" if told is None else f"{told} tokens told apart, all others one",
         ),

@@ -11,6 +11,7 @@ from harness.metrics.contract import SUBVOCAB, Array, Metric, NotComputableError
 from harness.reporting.contract import Measure, Source, measure
 from harness.reporting.decoding.findings import Row, Where
 from harness.stats.estimate import Plan
+from harness.stats.proportions import clopper_pearson
 from harness.stats.summary import count_clusters, estimate, summarise
 
 _SPEED = "tokens per second"
@@ -71,6 +72,20 @@ def number(entry: Entry, name: str) -> Measure:
     if metric is None:
         return Measure(None, reason=f"the record has no parts for {name}")
     return measure(summarise(metric, list(entry.measured.values())))
+
+
+def shift(entry: Entry, name: str) -> Measure:
+    """Return a difference of two shares of a row, with an interval also where it is the same in every cluster.
+
+    That no answer of twelve changes does not show that none would. At most the upper end of the exact interval for 0 of
+    so many clusters may be otherwise (Clopper and Pearson 1934), and each by no more than all of its answers.
+    """
+    found = number(entry, name)
+    if not found.constant or found.value is None:
+        return found
+    clusters = len(next(iter(entry.measured.values()))["n"])
+    half = clopper_pearson(0, clusters)[1] * (1 + abs(found.value))
+    return Measure(found.value, found.value - half, found.value + half, f"the same in each of {clusters} clusters")
 
 
 def mean_of(held: Sequence[Parts], above: str, below: str) -> Measure:

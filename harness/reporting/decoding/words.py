@@ -114,7 +114,7 @@ def told(bar: Bar) -> str:
 
 def of_controls(bar: Bar) -> str:
     """Say which controls meet a bar too; empty where none does."""
-    names = sorted({one.label for one in bar.controls if one.outcome == "met"})
+    names = sorted({one.label for one in bar.controls if one.outcome == "met" and one.role != "ceiling"})
     return f"Met by controls too: {', '.join(names)}. " if names else ""
 
 
