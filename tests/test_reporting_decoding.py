@@ -37,7 +37,7 @@ from scipy import stats
 from harness.errors import UserError
 from harness.metrics.reward import concluded
 from harness.reporting.contract import Measure, Source
-from harness.reporting.decoding import REPORT
+from harness.reporting.decoding import REPORT, words
 from harness.reporting.decoding.anchors import anchors
 from harness.reporting.decoding.bars import ASKED
 from harness.reporting.decoding.domains import _ratio
@@ -308,9 +308,9 @@ def test_a_reward_is_told_plainly(changes: dict[str, float], word: str, tmp_path
 
 
 def test_every_verdict_has_its_meaning() -> None:
-    words = {word for word in MEANINGS if word in (concluded.__doc__ or "")}
-    assert words == set(MEANINGS)
-    assert len(words) == 6
+    known = {word for word in MEANINGS if word in (concluded.__doc__ or "")}
+    assert known == set(MEANINGS)
+    assert len(known) == 6
 
 
 def test_the_picture_puts_every_arm_where_its_number_is(tmp_path: Path) -> None:
@@ -358,9 +358,10 @@ def test_explanations_are_held_against_every_other_row(tmp_path: Path) -> None:
     for name, faithful in (("told", 0.8), ("same", 0.8), ("ranking", 0.4)):
         save_explainer(tmp_path, name, faithful)
     save_explainer(tmp_path, "drawn", 0.1, "floor")
+    save_explainer(tmp_path, "exact", 0.9, "ceiling")
     (table,) = found(tmp_path).explained
     judged = {(one.label, one.other): one for one in table.versus}
-    assert (table.judged, table.comparisons, table.level) == (("agree1",), 9, 1 - 0.05 / 9)
+    assert (table.judged, table.comparisons, table.level) == (("agree1",), 6, 1 - 0.05 / 6)
     assert {pair: one.beats for pair, one in judged.items()} == {
         ("told", "same"): "undecided", ("told", "ranking"): "yes", ("told", "drawn"): "yes",
         ("same", "told"): "undecided", ("same", "ranking"): "yes", ("same", "drawn"): "yes",
@@ -368,6 +369,11 @@ def test_explanations_are_held_against_every_other_row(tmp_path: Path) -> None:
     }  # fmt: skip
     for one in table.versus:
         assert one.adjusted.lo < one.margin.lo < one.margin.hi < one.adjusted.hi  # type: ignore[operator]
+    assert list(words.standings(table)) == [
+        ("ranking", "agree1", "beats drawn; loses to same, told"),
+        ("same", "agree1", "beats ranking, drawn; cannot be told from told"),
+        ("told", "agree1", "beats ranking, drawn; cannot be told from same"),
+    ]
     rows = {row.label: row.metrics["agree1"].value for row in table.rows}
     assert judged["told", "ranking"].margin.value == pytest.approx(rows["told"] - rows["ranking"])  # type: ignore[operator]
 
@@ -379,17 +385,17 @@ def test_what_is_missing_has_a_command_that_can_be_typed(tmp_path: Path) -> None
     commands += [command for of in made.missing.values() for command in of]
     typed = [shlex.split(command) for command in commands if command.startswith("harness ")]
     assert len(typed) >= 7
-    for words in typed:
-        of = dict(zip(words[2::2], words[3::2], strict=True)) if words[1] == "eval" else {"--method": words[2]}
-        tasks = words[words.index("--task") + 1].split(",")
+    for line in typed:
+        of = dict(zip(line[2::2], line[3::2], strict=True)) if line[1] == "eval" else {"--method": line[2]}
+        tasks = line[line.index("--task") + 1].split(",")
         for method in of["--method"].split(","):
             spec = library.method(method).spec
             assert all(library.track(library.task(task).track).takes(spec) for task in tasks)
         # The records are of another model than the tasks name, or of theirs.
-        assert words[-2:] == ["--output-path", str(tmp_path)]
+        assert line[-2:] == ["--output-path", str(tmp_path)]
     assert [of for of in commands if not of.startswith(("harness ", "nothing here measures it: "))] == []
     page = report("decoding", tmp_path).html()
-    assert all(shlex.join(words).replace("'", "&#39;") in page for words in typed)
+    assert all(shlex.join(line).replace("'", "&#39;") in page for line in typed)
 
 
 def test_hostile_text_is_text_everywhere(tmp_path: Path) -> None:
@@ -441,15 +447,15 @@ def test_a_report_needs_no_torch(tmp_path: Path) -> None:
 
 def test_the_command_prints_bars_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     everything(tmp_path)
-    words = ("report", "decoding", "--run", str(tmp_path), "--output-path", str(tmp_path / "out"))
-    plain = call(capsys, *words)
+    typed = ("report", "decoding", "--run", str(tmp_path), "--output-path", str(tmp_path / "out"))
+    plain = call(capsys, *typed)
     rows = [line.split("\t") for line in plain.out.splitlines()]
     assert (plain.code, rows[0]) == (0, ["asked", "level", "row", "where", "found", "outcome", "record"])
     asked = {one.title for one in ASKED}
     assert {row[0] for row in rows[1:]} == {*asked, "reward"}
     assert [row[5] for row in rows if row[0] == "reward"] == ["HARMFUL", "SIGNAL"]
-    assert call(capsys, *words, "--json").json == report("decoding", tmp_path).jsonable()
-    assert call(capsys, *words, "--markdown").out == report("decoding", tmp_path).markdown() + "\n"
+    assert call(capsys, *typed, "--json").json == report("decoding", tmp_path).jsonable()
+    assert call(capsys, *typed, "--markdown").out == report("decoding", tmp_path).markdown() + "\n"
 
 
 def test_a_task_and_a_method_may_be_chosen(tmp_path: Path) -> None:

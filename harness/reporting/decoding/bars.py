@@ -148,8 +148,9 @@ ASKED = (
     Asked(
         "importance",
         "Ten features carry about 30 % of the importance",
-        "Share of all measured importance of a prediction's active features that its ten largest have; about is read "
-        "as within 5 points.",
+        "Share of all importance of a prediction's active features that its ten largest have, as a method measures "
+        "importance; what the controls say of it, exact ablation among them, stands beside. About is read as within 5 "
+        "points.",
         Level(low=0.25, high=0.35),
         "%",
         "explanation",

@@ -26,14 +26,16 @@ def _explained(source: Source) -> Explained:
     names = asked(source)
     judged = _judged(names)
     pairs = [(*pair, name) for name in judged for pair in _pairs(source, name)]
-    level = 1 - ALPHA / max(len(pairs), 1)
+    # Of two contestants each is held against the other, which is one comparison.
+    comparisons = len({(frozenset((entry.key, other.key)), name) for entry, other, name in pairs})
+    level = 1 - ALPHA / max(comparisons, 1)
     return Explained(
         where=where(source),
         judged=judged,
         metrics=names,
         rows=tuple(row(entry, names) for entry in in_order(source)),
         versus=tuple(_versus(entry, other, all_metrics()[name], level) for entry, other, name in pairs),
-        comparisons=len(pairs),
+        comparisons=comparisons,
         level=level,
         notes=notes(source, in_order(source)),
     )
@@ -46,8 +48,8 @@ def _judged(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _pairs(source: Source, name: str) -> Iterator[tuple[Entry, Entry]]:
-    """Yield every contestant with every other row that has the metric, but for what is derived from somebody else."""
-    having = [entry for entry in in_order(source) if number(entry, name).value is not None]
+    """Yield every contestant with every other row that has the metric: no ceiling, nothing derived from others."""
+    having = [one for one in in_order(source) if one.role != "ceiling" and number(one, name).value is not None]
     for entry in (one for one in having if one.role is None):
         for other in having:
             mine = other.role != "derived" or other.head.method.of == entry.head.method.name

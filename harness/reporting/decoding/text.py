@@ -35,6 +35,11 @@ def lines(findings: Findings) -> tuple[tuple[str, ...], list[list[str]]]:
             ]
             for regime in reward.regimes
         ]  # fmt: skip
+    for table in findings.explained:
+        rows += [
+            ["explanations", metric, label, words.place(table.where), "", standing, ""]
+            for label, metric, standing in words.standings(table)
+        ]
     return COLUMNS, rows
 
 
@@ -173,10 +178,12 @@ def _domains(found: Domains) -> Iterator[str]:
 
 def _explained(found: Explained) -> Iterator[str]:
     yield from (f"### {inert(found.where.title)}, {found.where.layer}", "", f"{inert(found.where.model)}.", "")
-    rows = [[_label(row), *(words.figure(row.metrics[name]) for name in found.metrics)] for row in found.rows]
-    yield from _table(("row", *found.metrics), rows)
+    rows = [[name, *(words.figure(row.metrics[name]) for row in found.rows)] for name in found.metrics]
+    yield from _table(("metric", *(_label(row) for row in found.rows)), rows)
     if found.versus:
         yield from (f"{words.judged(found)}.", "")
+        yield from (f"- **{inert(label)}** {inert(said)} in {name}" for label, name, said in words.standings(found))
+        yield ""
         heads = ("row", "beats", "in", "verdict", "margin", "with all others")
         of_pairs = [
             [

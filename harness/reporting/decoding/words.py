@@ -183,6 +183,15 @@ def judged(found: Explained) -> str:
     )
 
 
+def standings(found: Explained) -> Iterator[tuple[str, str, str]]:
+    """Yield every row that was held against others, the metric, and whom it beats, loses to, or cannot be told from."""
+    said = {"yes": "beats", "no": "loses to", "undecided": "cannot be told from"}
+    for label, metric in dict.fromkeys((one.label, one.metric) for one in found.versus):
+        own = [one for one in found.versus if (one.label, one.metric) == (label, metric)]
+        named = {word: [one.other for one in own if one.beats == beats] for beats, word in said.items()}
+        yield label, metric, "; ".join(f"{word} {', '.join(others)}" for word, others in named.items() if others)
+
+
 def anchored(found: Anchors) -> str:
     """Say what the table of penalties shows."""
     return (
