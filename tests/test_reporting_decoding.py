@@ -40,7 +40,7 @@ from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding import REPORT, words
 from harness.reporting.decoding.anchors import anchors
 from harness.reporting.decoding.bars import ASKED
-from harness.reporting.decoding.domains import _ratio
+from harness.reporting.decoding.domains import Side, ratio_of
 from harness.reporting.decoding.findings import Bar, Findings
 from harness.reporting.decoding.judging import outcome
 from harness.reporting.decoding.readings import anywhere
@@ -264,10 +264,18 @@ def test_the_interval_of_a_ratio_holds_the_truth() -> None:
     draw, held = np.random.default_rng(0), 0
     for _ in range(400):
         sides = [draw.normal(mean, 0.08, 12) for mean in (0.4, 0.5)]
-        terms = [(x.mean(), x.var(ddof=1) / 12 / x.mean() ** 2, 11.0) for x in sides]
-        kept = _ratio(terms, 0.95)
+        kept = ratio_of(*(Side(x.mean(), x.var(ddof=1) / 12 / x.mean() ** 2, 11.0) for x in sides), 0.95)
         held += kept.lo <= 0.8 <= kept.hi  # type: ignore[operator]
     assert 0.92 <= held / 400 <= 0.98
+
+
+def test_agreement_in_every_cluster_is_not_certain(tmp_path: Path) -> None:
+    for task, corpus in (("sums", None), ("far", "sums")):
+        save_decoder(tmp_path, Decoder("copy", agree=1.0, noise=0.0, task=task, corpus=corpus))
+    (reading,) = bar(tmp_path, "domains").methods
+    known = 0.025 ** (1 / CLUSTERS)
+    assert (reading.found.value, reading.outcome) == (1.0, "undecided")
+    assert (reading.found.lo, reading.found.hi) == pytest.approx((known, 1 / known))
 
 
 def test_rows_of_other_fits_are_not_set_side_by_side(tmp_path: Path) -> None:

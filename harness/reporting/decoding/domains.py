@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from harness.board.pool import Entry
 from harness.metrics.contract import NotComputableError
@@ -22,6 +23,7 @@ from harness.reporting.decoding.tables import (
     where,
 )
 from harness.stats.bars import Level
+from harness.stats.proportions import clopper_pearson
 from harness.stats.resample import ROUNDING
 from harness.stats.student import t_quantile
 
@@ -94,29 +96,44 @@ def kept(inside: Entry, outside: Entry, level: float = 0.95) -> Measure:
 
     Texts are others, so the two errors add; fits are the same, and are counted as if they were not, which is wide
     where a good fit is good on both. ``exp(ln(a/b) ± t √(se_a²/a² + se_b²/b²))``, degrees of freedom after
-    Satterthwaite 1946.
+    Satterthwaite 1946. A side that agrees as much in every cluster is not thereby certain: of so many clusters as the
+    exact interval for 0 of them allows, nothing is known.
     """
-    sides = [(entry, metric_of(entry, AGREE)) for entry in (outside, inside)]
-    terms = []
-    for entry, metric in sides:
-        if metric is None:
-            return Measure(None, reason=f"the record has no parts for {AGREE}")
+    sides = []
+    for entry in (outside, inside):
         found = number(entry, AGREE)
         if found.value is None or found.value <= 0:
             return Measure(None, reason=found.reason or f"{AGREE} is 0 on {entry.head.task.name}")
         try:
-            se, df = spread(metric, list(entry.measured.values()))
+            sides.append(_side(entry, found.value))
         except (NotComputableError, ValueError) as error:
             return Measure(None, reason=str(error))
-        terms.append((found.value, (se / found.value) ** 2, df))
-    return _ratio(terms, level)
+    return ratio_of(sides[0], sides[1], level)
 
 
-def _ratio(terms: Sequence[tuple[float, float, float]], level: float) -> Measure:
-    (above, first, df_first), (below, second, df_second) = terms
-    value, variance = above / below, first + second
-    if math.sqrt(variance) <= ROUNDING:
-        return Measure(value, reason="nothing varies", constant=True)
-    df = variance**2 / (first**2 / df_first + second**2 / df_second)
-    half = float(t_quantile((1 - level) / 2, df)) * math.sqrt(variance)
-    return Measure(value, value * math.exp(-half), value * math.exp(half))
+@dataclass(frozen=True)
+class Side:
+    """A share, its squared error relative to it with degrees of freedom, and what part of the clusters is unknown."""
+
+    value: float
+    variance: float
+    df: float
+    unknown: float = 0.0
+
+
+def _side(entry: Entry, value: float) -> Side:
+    metric, held = metric_of(entry, AGREE), list(entry.measured.values())
+    if metric is None:
+        raise ValueError(f"the record has no parts for {AGREE}")
+    se, df = spread(metric, held)
+    unknown = clopper_pearson(0, len(held[0]["n"]))[1] if se <= ROUNDING * value else 0.0
+    return Side(value, (se / value) ** 2, df, unknown)
+
+
+def ratio_of(above: Side, below: Side, level: float) -> Measure:
+    """Return the ratio of two shares of unrelated texts with its interval."""
+    value, variance = above.value / below.value, above.variance + below.variance
+    spent = above.variance**2 / above.df + below.variance**2 / below.df
+    half = float(t_quantile((1 - level) / 2, variance**2 / spent)) * math.sqrt(variance) if spent > 0 else 0.0
+    lo, hi = value * math.exp(-half) * (1 - above.unknown), value * math.exp(half) / (1 - below.unknown)
+    return Measure(value, lo, hi)

@@ -159,7 +159,7 @@ def _reading(asked: Asked, source: Source, entry: Entry, found: Measure) -> Read
         found=found,
         outcome=outcome(asked.level, found),
         because=_joined(
-            found.reason if found.lo is not None and found.reason else "",
+            found.reason if interval and found.value is not None and found.reason else "",
             "" if interval else f"no interval: {found.reason or 'no spread'}",
             "" if told is None else f"{told} tokens told apart, all others one",
         ),
