@@ -18,6 +18,8 @@ from harness.store.records import StoredRecord, save_record
 CLUSTERS = 16
 SEEDS = (0, 1, 2)
 TOP = 50
+# Latents of a control that a feature page labels.
+SAMPLE = 40
 
 
 @dataclass(frozen=True)
@@ -87,19 +89,23 @@ def save_dictionary(folder: Path, quality: Quality, seeds: tuple[int, ...] = SEE
 
 
 def save_labels(folder: Path, covered: int, alive: int, *, text: str = "", controls: tuple[int, ...] = ()) -> Path:
-    """Save the data file of a feature page in which so many of the living latents have labels that hold."""
+    """Save the data file of a feature page in which so many of the living latents have labels that hold.
 
-    def coverage(name: str, count: int) -> Coverage:
+    ``controls`` are how many of a sample of their latents do.
+    """
+
+    def coverage(name: str, count: int, tried: int) -> Coverage:
         return Coverage(
-            name=f"{text}{name}", alive=alive, labelled=alive, covered=count,
-            coverage=count / alive if alive else None, of_labelled=None, reason=None if alive else "no latent fires",
-            detection=0.8, fuzzing=0.7, permuted=0.5, ceiling=0.9,
+            name=f"{text}{name}", alive=alive, labelled=tried, covered=count,
+            coverage=round(count / tried, 4) if tried else None, of_labelled=None,
+            reason=None if tried else "no latent fires", detection=0.8, fuzzing=0.7, permuted=0.5, ceiling=0.9,
         )  # fmt: skip
 
     none = Clusters(groups=[], need=0.0, left_out=0)
     layer = LayerFeatures(
         layer=14, fit="f", table="t", tokens=1000, documents=20, groups=10, latents=alive + 5,
-        own=coverage("codes", covered), controls=[coverage(f"drawn{i}", count) for i, count in enumerate(controls)],
+        own=coverage("codes", covered, alive),
+        controls=[coverage(f"drawn{i}", count, SAMPLE) for i, count in enumerate(controls)],
         direction_clusters=none, firing_clusters=none, notes=[], features=[],
     )  # fmt: skip
     file = FeatureFile(

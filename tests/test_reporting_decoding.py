@@ -20,6 +20,7 @@ from commands import call
 from decoding_records import (
     CLUSTERS,
     HARMFUL,
+    SAMPLE,
     SEEDS,
     SIGNAL,
     TOP,
@@ -223,12 +224,16 @@ def test_what_dictionaries_rebuild_is_that_of_the_parts(tmp_path: Path) -> None:
 
 def test_labelled_latents_have_the_interval_of_wilson(tmp_path: Path) -> None:
     save_decoder(tmp_path, Decoder("lens"))
-    save_labels(tmp_path, 172, 200, controls=(60,))
-    (own,), (drawn,) = (getattr(bar(tmp_path, "labels"), side) for side in ("methods", "controls"))
+    save_labels(tmp_path, 172, 200, controls=(12, 0))
+    (own,), (drawn, none) = (getattr(bar(tmp_path, "labels"), side) for side in ("methods", "controls"))
     p, n, z = 172 / 200, 200, stats.norm.isf(0.025)
     middle, half = (p + z**2 / 2 / n) / (1 + z**2 / n), z * (p * (1 - p) / n + z**2 / 4 / n**2) ** 0.5 / (1 + z**2 / n)
     assert (own.found.value, own.found.lo, own.found.hi) == pytest.approx((p, middle - half, middle + half))
-    assert (drawn.label, drawn.found.value, drawn.outcome) == ("drawn0", 0.3, "missed")
+    # Of a control a sample alone is labelled.
+    assert (drawn.label, drawn.found.value, drawn.outcome) == ("drawn0", 12 / SAMPLE, "missed")
+    assert f"12 of {SAMPLE} tried of the 200 latents" in drawn.because
+    assert (none.found.value, none.found.lo) == (0.0, 0.0)
+    assert none.found.hi == pytest.approx(z**2 / (SAMPLE + z**2))
     assert own.records == ("features/parts/codes/seed0-abc.json",)
 
 

@@ -36,32 +36,37 @@ def labelled(folder: Path, level: Level) -> Iterator[Reading]:
 
 def _of_layer(file: FeatureFile, layer: LayerFeatures, name: str, level: Level) -> Iterator[Reading]:
     for coverage in (layer.own, *layer.controls):
-        share = _share(coverage)
-        role = None if coverage is layer.own else "floor"
+        own = coverage is layer.own
+        tried = coverage.alive if own else _tried(coverage)
+        share = _share(coverage, tried)
         yield Reading(
             label=printable(coverage.name),
-            role=role,
+            role=None if own else "floor",
             where=printable(f"{file.task.get('name', '')}, block {layer.layer}"),
             quantity=NAME,
             found=share,
             outcome=outcome(level, share),
-            because=_because(coverage),
+            because=_because(coverage, tried),
             seeds=1,
             records=(name,),
         )
 
 
-def _share(coverage: Coverage) -> Measure:
-    if coverage.coverage is None or coverage.alive == 0:
+def _share(coverage: Coverage, tried: int) -> Measure:
+    if coverage.coverage is None or tried == 0:
         return Measure(None, reason=printable(coverage.reason or "no latent fires"))
-    lo, hi = wilson(coverage.covered, coverage.alive)
-    return Measure(coverage.covered / coverage.alive, lo, hi)
+    lo, hi = wilson(coverage.covered, tried)
+    return Measure(coverage.covered / tried, lo, hi)
 
 
-def _because(coverage: Coverage) -> str:
-    told = (
-        f"{coverage.covered} of {coverage.alive} latents that fire; {coverage.labelled} had windows enough for a test"
-    )
+def _tried(coverage: Coverage) -> int:
+    """Return how many latents of a control were given a label: a sample, whose size the file tells by its share."""
+    return round(coverage.covered / coverage.coverage) if coverage.coverage else coverage.labelled
+
+
+def _because(coverage: Coverage, tried: int) -> str:
+    of = f"{tried} tried of the {coverage.alive}" if tried < coverage.alive else f"{tried}"
+    told = f"{coverage.covered} of {of} latents that fire; {coverage.labelled} had windows enough for a test"
     if coverage.detection is None or coverage.permuted is None:
         return told
     of_others = f"{coverage.permuted:.2f} with another latent's label"
