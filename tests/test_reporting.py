@@ -31,7 +31,7 @@ from harness.metrics.contract import get_metric
 from harness.reporting.errors.findings import Findings, Table
 from harness.reporting.errors.published import published
 from harness.reporting.errors.summary import family_level, together
-from harness.reporting.making import Report, report, report_tracks
+from harness.reporting.making import Report, report, report_names
 from harness.run.evaluate import evaluate
 from harness.stats.estimate import Plan
 from harness.stats.summary import summarise
@@ -361,4 +361,4 @@ def test_a_real_run_keeps_the_texts_of_its_answers(tmp_path: Path, cache: Path) 
     assert all("mean entropy" in item.numbers for item in items)
     found: Findings = harness.report("errors", tmp_path / "run", methods=["majority"]).findings
     assert found.tables[0].scores[0].metrics["auroc"].value == values(stored.record)["auroc"] == 0.5
-    assert report_tracks() == ("errors",)
+    assert report_names() == ("decoding", "errors")

@@ -11,7 +11,7 @@ from harness.cli.talk import print_json, print_table
 
 
 @click.command("report")
-@click.argument("track")
+@click.argument("name")
 @click.option("--run", default="runs", show_default=True, metavar="DIR", help="A finished run folder.")
 @click.option("--task", "tasks", multiple=True, metavar="NAME", help="Report on this task alone. May be repeated.")
 @click.option(
@@ -22,7 +22,7 @@ from harness.cli.talk import print_json, print_table
 @include_path
 @as_json
 def report_command(
-    track: str,
+    name: str,
     run: str,
     tasks: tuple[str, ...],
     methods: tuple[str, ...],
@@ -31,7 +31,10 @@ def report_command(
     include_path: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Report what a finished run folder holds of TRACK, from its records alone: no model, no torch.
+    """Write the report NAME about a finished run folder, from its records alone: no model, no torch.
+
+    `errors`: what error probes found. `decoding`: decoders over sparse features, their reward, their explanations, and
+    the bars they are to meet.
 
     Prints the conclusions, and writes a page, Markdown and JSON. Methods are named as boards name their rows; controls
     are always shown.
@@ -46,7 +49,7 @@ def report_command(
         raise UserError("--markdown, --json: give one of the two")
     add_metric_folders(Library([Path(name) for name in include_path]).folders("metrics"))
     target = output_folder(Path(output_path) if output_path else Path(run) / "report", "--output-path")
-    found = report(track, run, tasks=tasks, methods=methods)
+    found = report(name, run, tasks=tasks, methods=methods)
     paths = found.write(target)
     if as_json:
         print_json(found.jsonable())

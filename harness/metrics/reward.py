@@ -15,7 +15,7 @@ from harness.metrics.verdicts import Bounds, Rule, add_rule
 
 REWARD = ("reward_control",)
 ANCHORED = "_anchored"
-_ARMS = {
+ARM_MEANINGS = {
     "true": "the reward itself",
     "random": "rewards drawn at random from those of all samples",
     "shuffled": "the rewards of other samples",
@@ -62,14 +62,14 @@ def _add_changes(regime: str, vocabulary: str) -> None:
     where = " with a penalty on leaving the start" if regime else ""
     where += ", over the task's vocabulary" if vocabulary else ""
     end, start = regime + vocabulary, f"kl_start{vocabulary}"
-    for arm, what in _ARMS.items():
+    for arm, what in ARM_MEANINGS.items():
         after = f"kl_{arm}{end}"
         summary = f"Change of the held-out divergence by {what}{where}."
         formula = f"KL(p‖π) after arm {arm} − KL(p‖π) of the start"
         _add(f"d_{arm}{end}", summary, formula, partial(_change, after=after, before=start), (after, start))
     for other in ("random", "shuffled", "zero", "sup_cont"):
         after, before = f"kl_true{end}", f"kl_{other}{end}"
-        summary = f"How much nearer the reward brings the decoder than {_ARMS[other]}{where}."
+        summary = f"How much nearer the reward brings the decoder than {ARM_MEANINGS[other]}{where}."
         formula = f"KL(p‖π) after arm true − KL(p‖π) after arm {other}"
         _add(
             f"d_true_minus_{other}{end}",

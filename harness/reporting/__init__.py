@@ -1,4 +1,4 @@
-"""Reports: what one kind of evaluation found, as a page to read; from finished records alone, without a model.
+"""Reports: what a run found, as a page to read; from finished records alone, without a model.
 
-Every package in this folder is the report of the track of its name, and holds its ``REPORT``.
+Every package in this folder is a report, and holds its ``REPORT``: the tracks it reads, and what it says of them.
 """

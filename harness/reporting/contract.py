@@ -1,4 +1,4 @@
-"""What a report is made from, and what the report of a track has to give."""
+"""What a report is made from, and what a report has to give."""
 
 from __future__ import annotations
 
@@ -36,9 +36,19 @@ class Source:
     notes: tuple[str, ...] = ()
 
     @property
+    def track(self) -> str:
+        """The track its rows were measured by."""
+        return self.entries[0].head.task.track
+
+    @property
     def controls(self) -> tuple[Entry, ...]:
         """The floors a contestant is held against, in the order of their labels."""
         return tuple(entry for entry in self.entries if entry.role == "floor")
+
+    @property
+    def head(self) -> Entry:
+        """The row that tells what was run: a contestant where there is one."""
+        return next(iter(self.contestants), self.entries[0])
 
     @property
     def contestants(self) -> tuple[Entry, ...]:
@@ -72,8 +82,18 @@ def measure(found: Estimate) -> Measure:
 
 
 class TrackReport(ABC, Generic[F]):
-    """The report of one track; ``F`` is a frozen dataclass of plain data, which is what ``--json`` prints."""
+    """A report; ``F`` is a frozen dataclass of plain data, which is what ``--json`` prints.
 
+    Attributes:
+        tracks: whose records it reads; a run folder has to hold some of at least one.
+        bare: those of them whose tables are kept where controls alone were measured.
+        title: of the page.
+        template: file in ``reports``.
+        styles: files in ``reports``, after those of every page.
+    """
+
+    tracks: tuple[str, ...]
+    bare: tuple[str, ...] = ()
     title: str
     template: str
     styles: tuple[str, ...]

@@ -25,9 +25,9 @@ from harness.store.records import check_results
 
 @dataclass(frozen=True)
 class Report:
-    """What the records of one track in a run folder come to."""
+    """What records in a run folder come to; ``name`` is the report's own."""
 
-    track: str
+    name: str
     run: str
     findings: Any
     kind: TrackReport[Any]
@@ -55,45 +55,45 @@ class Report:
 
     def jsonable(self) -> dict[str, Any]:
         """Return everything as plain data; numbers have ten figures."""
-        return {"track": self.track, **_rounded(asdict(self.findings))}
+        return {"report": self.name, **_rounded(asdict(self.findings))}
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``TRACK.html``, ``.md`` and ``.json`` into a folder; equal findings give equal bytes."""
+        """Write ``NAME.html``, ``.md`` and ``.json`` into a folder; equal findings give equal bytes."""
         text = json.dumps(self.jsonable(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         texts = {".html": self.html(), ".md": self.markdown(), ".json": text}
         for suffix, content in texts.items():
-            write_text(folder / f"{self.track}{suffix}", content)
-        return [folder / f"{self.track}{suffix}" for suffix in texts]
+            write_text(folder / f"{self.name}{suffix}", content)
+        return [folder / f"{self.name}{suffix}" for suffix in texts]
 
 
-def report(track: str, run: str | Path = "runs", *, tasks: Sequence[str] = (), methods: Sequence[str] = ()) -> Report:
-    """Report what a run folder holds of one track.
+def report(name: str, run: str | Path = "runs", *, tasks: Sequence[str] = (), methods: Sequence[str] = ()) -> Report:
+    """Report what a run folder holds of the tracks that a report reads.
 
     Args:
-        track: one of ``report_tracks()``.
+        name: one of ``report_names()``.
         run: a folder that a run or ``harness leaderboard`` wrote.
-        tasks: report on these alone; all of the track by default.
+        tasks: report on these alone; all of the report's tracks by default.
         methods: labels of contestants, as boards name their rows; all by default. Controls are always shown.
 
     Raises:
-        UserError: an unknown track, folder, task or method; no measured record of the track.
+        UserError: an unknown report, folder, task or method; no measured record of its tracks.
     """
-    if track not in report_tracks():
-        raise unknown("report", track, report_tracks())
+    if name not in report_names():
+        raise unknown("report", name, report_names())
     folder = Path(run)
     check_results(folder, "--run")
-    kind: TrackReport[Any] = importlib.import_module(f"harness.reporting.{track}").REPORT
-    sources = _sources(folder, track, tasks, methods)
-    return Report(track, str(run), kind.findings(sources), kind)
+    kind: TrackReport[Any] = importlib.import_module(f"harness.reporting.{name}").REPORT
+    sources = _sources(folder, kind, tasks, methods)
+    return Report(name, str(run), kind.findings(sources), kind)
 
 
-def report_tracks() -> tuple[str, ...]:
-    """Return the tracks that have a report."""
+def report_names() -> tuple[str, ...]:
+    """Return the names of all reports."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(harness.reporting.__path__) if m.ispkg))
 
 
-def _sources(folder: Path, track: str, tasks: Sequence[str], methods: Sequence[str]) -> list[Source]:
-    tables, problems = _of_track(folder, track)
+def _sources(folder: Path, kind: TrackReport[Any], tasks: Sequence[str], methods: Sequence[str]) -> list[Source]:
+    tables, problems = _of_tracks(folder, kind.tracks)
     names = {task for task, _ in tables}
     for task in tasks:
         if task not in names:
@@ -109,22 +109,28 @@ def _sources(folder: Path, track: str, tasks: Sequence[str], methods: Sequence[s
         measured = tuple(entry for entry in entries if entry.measured)
         chosen = tuple(e.label for e in measured if e.role is None and (not methods or e.label in methods))
         failed = tuple(f"{e.label} has no measured cell" for e in entries if not e.measured)
-        if chosen:
+        bare = bool(measured) and not methods and measured[0].head.task.track in kind.bare
+        if chosen or bare:
             sources.append(Source(folder, task, table, measured, chosen, (*notes, *failed)))
     if not sources:
-        raise UserError(f"--run: no method of '{folder}' was measured on a task of track '{track}' as asked for")
+        raise UserError(f"--run: no method of '{folder}' was measured on a task of {_named(kind.tracks)} as asked for")
     return sources
 
 
-def _of_track(folder: Path, track: str) -> Read:
+def _named(tracks: Sequence[str]) -> str:
+    names = ", ".join(f"'{track}'" for track in tracks)
+    return f"track {names}" if len(tracks) == 1 else f"tracks {names}"
+
+
+def _of_tracks(folder: Path, tracks: Sequence[str]) -> Read:
     tables, problems = tables_of(folder)
     found: dict[tuple[str, str], list[Entry]] = {
-        key: entries for key, entries in tables.items() if entries and entries[0].head.task.track == track
+        key: entries for key, entries in tables.items() if entries and entries[0].head.task.track in tracks
     }
     if not found:
         others = sorted({entries[0].head.task.track for entries in tables.values() if entries})
         raise UserError(
-            f"--run: '{folder}' holds no record of track '{track}'; tracks there: {', '.join(others) or 'none'}"
+            f"--run: '{folder}' holds no record of {_named(tracks)}; tracks there: {', '.join(others) or 'none'}"
         )
     return found, problems
 

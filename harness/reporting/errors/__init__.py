@@ -20,6 +20,7 @@ from harness.reporting.errors.views import views
 class ErrorsReport(TrackReport[Findings]):
     """Error probes."""
 
+    tracks = ("errors",)
     title = "Which answers are wrong"
     template = "report_errors.html.j2"
     styles = ("report.css",)
