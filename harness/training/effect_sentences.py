@@ -95,26 +95,23 @@ def written(active: Active, effect_nK: Tensor, rule: Rule) -> Tensor:
     return torch.cat([clause_nMC.flatten(1), ends_n1], 1)
 
 
-def allowed(step: int, pointed_nK: Tensor, there_nK: Tensor, most: int) -> Tensor:
-    """Return which tokens the grammar allows at a step of a sentence that has not ended, bool ``[n, W + K]``.
+def allowed(step_S: Tensor, pointed_nSK: Tensor, there_nK: Tensor, most: int) -> Tensor:
+    """Return which tokens the grammar allows at steps of sentences that have not ended, bool ``[n, S, W + K]``.
 
     Args:
-        step: tokens written so far.
-        pointed_nK: columns that were pointed at.
+        step_S: int64; tokens written before.
+        pointed_nSK: columns that were pointed at before.
         there_nK: columns that can be.
         most: clauses of a sentence at most.
     """
-    word_W = torch.zeros(len(WORDS), dtype=torch.bool, device=there_nK.device)
-    left_nK = there_nK & ~pointed_nK
-    if step % CLAUSE == 0:
-        left_nK = left_nK & (step // CLAUSE < most)
-        words_nW = word_W.repeat(len(there_nK), 1)
-        # A sentence names one latent at least, where one is active.
-        words_nW[:, END] = ~left_nK.any(1) | (step > 0)
-        return torch.cat([words_nW, left_nK], 1)
-    first, count = (FIRST_STRENGTH, len(STRENGTHS)) if step % CLAUSE == 1 else (FIRST_SIDE, len(SIDES))
-    word_W[first : first + count] = True
-    return torch.cat([word_W.repeat(len(there_nK), 1), torch.zeros_like(left_nK)], 1)
+    place_S1 = (step_S % CLAUSE)[:, None]
+    open_S1 = (place_S1 == 0) & (step_S[:, None] // CLAUSE < most)
+    left_nSK = there_nK[:, None] & ~pointed_nSK & open_S1
+    # A sentence names one latent at least, where one is active.
+    end_nS1 = (place_S1 == 0) & (~left_nSK.any(2, keepdim=True) | (step_S[:, None] > 0))
+    strength_nSs = (place_S1 == 1).expand(*end_nS1.shape[:2], len(STRENGTHS))
+    side_nSs = (place_S1 == 2).expand(*end_nS1.shape[:2], len(SIDES))
+    return torch.cat([end_nS1, strength_nSs, side_nSs, left_nSK], 2)
 
 
 def read_out(token_S: list[int], latent_K: list[int]) -> Sentence:
@@ -127,3 +124,22 @@ def read_out(token_S: list[int], latent_K: list[int]) -> Sentence:
         found += ["; " if found else "", Named(latent_K[pointer - len(WORDS)], side == FIRST_SIDE)]
         found.append(f" speaks {WORDS[strength]} {WORDS[side]} it")
     return (*found[1:], ".")
+
+
+def exchanged(active: Active, effect_nK: Tensor) -> Tensor:
+    """Return effects after the active latents of each prediction have exchanged them at random."""
+    drawn_nK = torch.rand(effect_nK.shape).to(effect_nK.device).masked_fill(~active.there_nK, 2.0)
+    return effect_nK.gather(1, drawn_nK.argsort(1)) * active.there_nK
+
+
+def named_effect(active: Active, effect_nK: Tensor, token_nS: Tensor, most: int) -> float:
+    """Return the share of the largest ``most`` effects that sentences name, with the side they are said to be on.
+
+    0 where no latent has an effect.
+    """
+    clause_nMC = token_nS[:, :-1].reshape(len(token_nS), -1, CLAUSE)
+    column_nM = clause_nMC[:, :, 0] - len(WORDS)
+    sign_nM = torch.where(clause_nMC[:, :, 2] == FIRST_SIDE, 1.0, -1.0) * (column_nM >= 0)
+    named = (effect_nK.gather(1, column_nM.clamp_min(0)) * sign_nM).sum()
+    largest = (effect_nK.abs() * active.there_nK).sort(dim=1, descending=True).values[:, :most].sum()
+    return float(named / largest.clamp_min(1e-30))

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from harness.training.effect_sentences import END, WORDS, Active, allowed
+from harness.training.effect_sentences import CLAUSE, END, FIRST_SIDE, WORDS, Active, allowed
+
+# In the place of the score of a token that the grammar rules out.
+_NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -87,75 +90,89 @@ def _sizes(active: Active) -> Tensor:
 class Writer(nn.Module):
     """Guessed effects to sentences, token by token."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, most: int) -> None:
         super().__init__()
+        self.most = most
         self.word = nn.Embedding(len(WORDS), shape.width)
         self.start = nn.Linear(shape.width, shape.width)
-        self.cell = nn.GRUCell(shape.width + 1, shape.width)
+        self.memory = nn.GRU(shape.width + 1, shape.width, batch_first=True)
         self.words = nn.Linear(shape.width, len(WORDS))
         self.query = nn.Linear(shape.width, shape.width)
         self.sharpness = nn.Parameter(torch.ones(()))
         self.side = nn.Parameter(torch.ones(()))
 
-    def forward(self, heard: Heard, active: Active, token_nS: Tensor, most: int) -> Tensor:
+    def forward(self, heard: Heard, active: Active, token_nS: Tensor) -> Tensor:
         """Return log-probabilities of the tokens of given sentences, ``[n, S]``; 0 after an end."""
-        said = _Said(self, heard, active, most)
-        found = []
-        for token_n in token_nS.T:
-            ended_n = said.ended_n
-            logp_n = said.logp().gather(1, token_n[:, None])[:, 0]
-            found.append(torch.where(ended_n, 0.0, logp_n))
-            said.say(token_n)
-        return torch.stack(found, 1)
+        start_n1H = self._start(heard)[:, None]
+        told_nSG, effect_nS = self._told(heard, token_nS)
+        state_nSH = torch.cat([start_n1H, self.memory(told_nSG, start_n1H.transpose(0, 1).contiguous())[0][:, :-1]], 1)
+        points_nSK = _pointed(token_nS, active)
+        before_nSK = (points_nSK.cumsum(1) - points_nSK.long()) > 0
+        step_S = torch.arange(token_nS.shape[1], device=token_nS.device)
+        # A strength and a side are said of the latent that was pointed at before.
+        spoken_nS = effect_nS[:, step_S // CLAUSE * CLAUSE]
+        logp_nST = self._logp(_Moment(heard, active, state_nSH, spoken_nS, before_nSK, step_S))
+        ends_nS = (token_nS == END).long()
+        ended_nS = (ends_nS.cumsum(1) - ends_nS) > 0
+        return logp_nST.gather(2, token_nS[:, :, None])[:, :, 0].masked_fill(ended_nS, 0.0)
 
-    def greedy(self, heard: Heard, active: Active, most: int, steps: int) -> Tensor:
+    def greedy(self, heard: Heard, active: Active) -> Tensor:
         """Return the tokens of sentences, the likeliest at each step, int64 ``[n, S]``; after an end, ends."""
-        said = _Said(self, heard, active, most)
-        found = []
-        for _ in range(steps):
-            token_n = said.logp().argmax(1) * ~said.ended_n
-            found.append(token_n)
-            said.say(token_n)
-        return torch.stack(found, 1)
+        state_nH = self._start(heard)
+        spoken_n = torch.zeros_like(state_nH[:, 0])
+        pointed_nK = torch.zeros_like(active.there_nK)
+        ended_n = torch.zeros_like(pointed_nK[:, 0])
+        found: list[Tensor] = []
+        for step in range(CLAUSE * self.most + 1):
+            step_S = torch.tensor([step], device=state_nH.device)
+            moment = _Moment(heard, active, state_nH[:, None], spoken_n[:, None], pointed_nK[:, None], step_S)
+            token_n1 = self._logp(moment).argmax(2) * ~ended_n[:, None]
+            told_n1G, effect_n1 = self._told(heard, token_n1)
+            spoken_n = effect_n1[:, 0] if step % CLAUSE == 0 else spoken_n
+            state_nH = self.memory(told_n1G, state_nH[None].contiguous())[0][:, 0]
+            pointed_nK = pointed_nK | _pointed(token_n1, active)[:, 0]
+            ended_n = ended_n | (token_n1[:, 0] == END)
+            found.append(token_n1)
+        return torch.cat(found, 1)
+
+    def _start(self, heard: Heard) -> Tensor:
+        return torch.tanh(self.start(heard.set_nH))
+
+    def _told(self, heard: Heard, token_nS: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the memory is told of tokens, ``[n, S, H + 1]``, and the effects of latents, ``[n, S]``."""
+        points_nS = token_nS >= len(WORDS)
+        column_nS = (token_nS - len(WORDS)).clamp_min(0)
+        latent_nSH = heard.latent_nKH.gather(1, column_nS[:, :, None].expand(-1, -1, heard.latent_nKH.shape[2]))
+        effect_nS = heard.effect_nK.gather(1, column_nS) * points_nS
+        word_nSH = self.word(token_nS.clamp_max(len(WORDS) - 1))
+        given_nSH = torch.where(points_nS[:, :, None], latent_nSH, word_nSH)
+        return torch.cat([given_nSH, effect_nS[:, :, None]], 2), effect_nS
+
+    def _logp(self, at: _Moment) -> Tensor:
+        """Return log-probabilities of the next tokens, ``[n, S, W + K]``."""
+        lean_nS = self.side * at.spoken_nS
+        # The side of a latent is that of its effect.
+        sides_nSW = torch.stack([torch.zeros_like(lean_nS)] * FIRST_SIDE + [lean_nS, -lean_nS], 2)
+        words_nSW = self.words(at.state_nSH) + sides_nSW
+        asked_nSK = self.query(at.state_nSH) @ at.heard.latent_nKH.transpose(1, 2) / at.state_nSH.shape[2] ** 0.5
+        pointer_nSK = self.sharpness * at.heard.effect_nK.abs()[:, None] + asked_nSK
+        open_nST = allowed(at.step_S, at.pointed_nSK, at.active.there_nK, self.most)
+        return torch.cat([words_nSW, pointer_nSK], 2).masked_fill(~open_nST, _NEVER).log_softmax(2)
 
 
-class _Said:
-    """What was written of ``n`` sentences so far."""
+@dataclass(frozen=True)
+class _Moment:
+    """Where sentences stand: what was read, the memory's state, the effect that is spoken of, what was pointed at."""
 
-    def __init__(self, writer: Writer, heard: Heard, active: Active, most: int) -> None:
-        self.writer, self.heard, self.there_nK, self.most = writer, heard, active.there_nK, most
-        self.state_nH = torch.tanh(writer.start(heard.set_nH))
-        count = len(heard.set_nH)
-        self.pointed_nK = torch.zeros_like(self.there_nK)
-        self.ended_n = torch.zeros(count, dtype=torch.bool, device=self.there_nK.device)
-        self.effect_n = heard.effect_nK.new_zeros(count)
-        self.step = 0
+    heard: Heard
+    active: Active
+    state_nSH: Tensor
+    spoken_nS: Tensor
+    pointed_nSK: Tensor
+    step_S: Tensor
 
-    def logp(self) -> Tensor:
-        """Return log-probabilities of the next token, ``[n, W + K]``."""
-        writer, heard = self.writer, self.heard
-        words_nW = writer.words(self.state_nH)
-        # The side of a latent is that of its effect; what was pointed at last is what is spoken of.
-        lean_n = writer.side * self.effect_n
-        words_nW = words_nW + torch.stack([0 * lean_n] * (len(WORDS) - 2) + [lean_n, -lean_n], 1)
-        asked_nK = torch.einsum("nkh,nh->nk", heard.latent_nKH, writer.query(self.state_nH))
-        pointer_nK = writer.sharpness * heard.effect_nK.abs() + asked_nK / heard.latent_nKH.shape[2] ** 0.5
-        open_nT = allowed(self.step, self.pointed_nK, self.there_nK, self.most)
-        return torch.cat([words_nW, pointer_nK], 1).masked_fill(~open_nT, -1e9).log_softmax(1)
 
-    def say(self, token_n: Tensor) -> None:
-        """Take the next token of each sentence."""
-        column_n1 = (token_n[:, None] - len(WORDS)).clamp_min(0)
-        points_n1 = token_n[:, None] >= len(WORDS)
-        latent_nH = self.heard.latent_nKH.gather(
-            1, column_n1[:, :, None].expand(-1, -1, self.heard.latent_nKH.shape[2])
-        )[:, 0]
-        effect_n = self.heard.effect_nK.gather(1, column_n1)[:, 0]
-        word_nH = self.writer.word(token_n.clamp_max(len(WORDS) - 1))
-        given_nH = torch.where(points_n1, latent_nH, word_nH)
-        self.effect_n = torch.where(points_n1[:, 0], effect_n, self.effect_n)
-        self.state_nH = self.writer.cell(torch.cat([given_nH, self.effect_n[:, None]], 1), self.state_nH)
-        self.pointed_nK = self.pointed_nK | torch.zeros_like(self.pointed_nK).scatter(1, column_n1, points_n1)
-        # Before the first token of a sentence is written there is no end to be taken for one.
-        self.ended_n = self.ended_n | (token_n == END)
-        self.step += 1
+def _pointed(token_nS: Tensor, active: Active) -> Tensor:
+    """Return which column each token points at, bool ``[n, S, K]``."""
+    column_K = torch.arange(active.there_nK.shape[1], device=token_nS.device)
+    return (token_nS - len(WORDS))[:, :, None] == column_K
