@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, smooth_l1_loss
+from torch.nn.functional import smooth_l1_loss
 
 from harness.api import Dictionary, Explainer, Predictions, Sentence, Setting, Train
 from harness.training.distil import orders
-from harness.training.effect_sentences import CLAUSE, Active, Rule, exchanged, named_effect, read_out, written
-from harness.training.explaining import Heard, SetEncoder, Shape, Writer
+from harness.training.effect_sentences import END, Active, Rule, exchanged, named_effect, read_out, written
+from harness.training.explaining import SetEncoder, Shape, Writer
 from harness.training.keeping import BestKept
 from harness.training.loop import Moment, Optim, descend, stream
 from harness.training.ranking import dictionary_of
@@ -68,10 +68,9 @@ class ExplanationDecoder(Explainer):
         self.params, self.setting = params, setting
         # A tuple, so that the dictionary is no submodule: it is saved under its own fingerprint.
         self._dictionary = (dictionary_of(setting.uses),)
-        latents, width = self.dictionary.directions().shape
         with torch.random.fork_rng():
             torch.manual_seed(stream(setting.seed, "weights"))
-            self.encoder = SetEncoder(latents, width, params.shape)
+            self.encoder = SetEncoder(self.dictionary.directions(), params.shape)
             self.writer = Writer(params.shape, params.rule.most)
         self.register_buffer("size", torch.ones(()))
         self.register_buffer("effect", torch.ones(()))
@@ -88,14 +87,16 @@ class ExplanationDecoder(Explainer):
         with torch.random.fork_rng():
             torch.manual_seed(stream(self.setting.seed, "fit"))
             learned, held = self._lessons(train.extra["predictions"](self.dictionary))
-            best = BestKept(self, lambda: self._right(held), max(len(learned.token_nS) // self.params.optim.batch, 1))
+            best = BestKept(self, lambda: self._worth(held), max(len(learned.token_nS) // self.params.optim.batch, 1))
             batches = self._batches(learned)
             steps = self.params.passes * best.every
             self.train()
             self.found["final_loss"] = descend(self, [best], batches, steps, self.params.optim, train.progress)
             best.restore()
         self.eval()
-        self.found |= {"steps": best.step, "val_named_effect": best.value}
+        token_nS = self._greedy(held.active)
+        named = named_effect(held.active, held.effect_nK, token_nS)
+        self.found |= {"steps": best.step, "val_objective": -best.value, "val_named_effect": named}
 
     def _lessons(self, asked: Predictions) -> tuple[Lesson, Lesson]:
         """Return the predictions to learn from, and those held out."""
@@ -120,47 +121,46 @@ class ExplanationDecoder(Explainer):
         for index_b in orders(len(lesson.token_nS), optim.batch, self.params.passes, seed):
             yield lesson.rows(index_b)
 
-    def _hear(self, active: Active) -> Heard:
-        heard: Heard = self.encoder(active, normalize(self.dictionary.directions().detach(), dim=1))
-        return heard
-
     def loss(self, batch: Lesson, moment: Moment) -> Tensor:
         """Return the objective, a scalar."""
-        heard = self._hear(batch.active)
-        logp_nS = self.writer(heard, batch.active, batch.token_nS)
-        there_nK = batch.active.there_nK
-        wrong = smooth_l1_loss(heard.effect_nK[there_nK], batch.effect_nK[there_nK])
-        own_nKH = torch.cat(
-            [self.encoder.own(batch.active.latent_nK), self.encoder.own_effect(batch.active.latent_nK)], 2
-        )
-        squares = (own_nKH**2).sum(2)[there_nK].mean()
-        return (
-            -logp_nS.sum(1).mean() / (CLAUSE * self.params.rule.most)
-            + self.params.effects * wrong
-            + (self.params.decay * squares)
-        )
+        latent_nK, there_nK = batch.active.latent_nK, batch.active.there_nK
+        own_nKH = torch.cat([self.encoder.own(latent_nK), self.encoder.own_effect(latent_nK)], 2)
+        return self._objective(batch) + self.params.decay * (own_nKH**2).sum(2)[there_nK].mean()
+
+    def _objective(self, lesson: Lesson) -> Tensor:
+        """Return the mean surprise of a token of the right sentences, and the weighed error of guessed effects."""
+        heard, there_nK = self.encoder(lesson.active), lesson.active.there_nK
+        surprise_nS = -self.writer(heard, lesson.active, lesson.token_nS)
+        tokens = ((lesson.token_nS != END).sum(1) + 1).sum()
+        wrong = smooth_l1_loss(heard.effect_nK[there_nK], lesson.effect_nK[there_nK])
+        return surprise_nS.sum() / tokens + self.params.effects * wrong
 
     @torch.no_grad()
-    def _right(self, lesson: Lesson) -> float:
-        """Return the share of the largest effects of held-out predictions that sentences name, with their sides."""
+    def _worth(self, held: Lesson) -> float:
+        """Return minus the objective on what is held out, without what keeps weights small."""
         self.eval()
-        token_nS = self.writer.greedy(self._hear(lesson.active), lesson.active)
+        value = -float(self._objective(held))
         self.train()
-        return named_effect(lesson.active, lesson.effect_nK, token_nS, self.params.rule.most)
+        return value
 
     @torch.no_grad()
     def importance(self, asked: Predictions) -> Tensor:
         """Return the guessed effects that sentences point by, ``[n, F]``, nats."""
         active = Active.of(asked)
-        heard = self._hear(self._scaled(active))
+        heard = self.encoder(self._scaled(active))
         return active.scatter(heard.effect_nK * self.effect, asked.code_nF.shape[1])
 
     @torch.no_grad()
     def sentences(self, asked: Predictions) -> list[Sentence]:
         """Return the likeliest sentence, taken token by token."""
         active = self._scaled(Active.of(asked))
-        token_nS = self.writer.greedy(self._hear(active), active)
+        token_nS = self._greedy(active)
         return [read_out(*one) for one in zip(token_nS.tolist(), active.latent_nK.tolist(), strict=True)]
+
+    @torch.no_grad()
+    def _greedy(self, active: Active) -> Tensor:
+        token_nS: Tensor = self.writer.greedy(self.encoder(active), active)
+        return token_nS
 
     def summary(self) -> dict[str, float]:
         """Return what the fit found; empty where the weights were loaded."""

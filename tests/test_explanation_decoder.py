@@ -199,9 +199,9 @@ def test_a_right_sentence_names_the_largest_effects_until_enough_is_said() -> No
         " speaks slightly for it",
         ".",
     )
-    assert named_effect(active, effect_nK, token_nS, 5) == pytest.approx(0.8)
+    assert named_effect(active, effect_nK, token_nS) == pytest.approx(0.8)
     token_nS[0, 2] = WORDS.index("against")
-    assert named_effect(active, effect_nK, token_nS, 5) == pytest.approx((3 - 5) / 10)
+    assert named_effect(active, effect_nK, token_nS) == pytest.approx((3 - 5) / 10)
 
 
 def test_nothing_is_said_of_latents_without_effects() -> None:
@@ -209,7 +209,7 @@ def test_nothing_is_said_of_latents_without_effects() -> None:
     assert set(written(active, effect_nK, RULE)[0].tolist()) == {END}
     nobody, none_nK = pair([])
     assert set(written(nobody, none_nK, RULE)[0].tolist()) == {END}
-    assert named_effect(nobody, none_nK, written(nobody, none_nK, RULE), 5) == 0
+    assert named_effect(nobody, none_nK, written(nobody, none_nK, RULE)) == 0
 
 
 def test_exchanged_effects_stay_among_the_active_latents() -> None:

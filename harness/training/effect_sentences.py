@@ -132,8 +132,8 @@ def exchanged(active: Active, effect_nK: Tensor) -> Tensor:
     return effect_nK.gather(1, drawn_nK.argsort(1)) * active.there_nK
 
 
-def named_effect(active: Active, effect_nK: Tensor, token_nS: Tensor, most: int) -> float:
-    """Return the share of the largest ``most`` effects that sentences name, with the side they are said to be on.
+def named_effect(active: Active, effect_nK: Tensor, token_nS: Tensor) -> float:
+    """Return the share of the largest effects, as many as can be named, that sentences name with the right side.
 
     0 where no latent has an effect.
     """
@@ -141,5 +141,5 @@ def named_effect(active: Active, effect_nK: Tensor, token_nS: Tensor, most: int)
     column_nM = clause_nMC[:, :, 0] - len(WORDS)
     sign_nM = torch.where(clause_nMC[:, :, 2] == FIRST_SIDE, 1.0, -1.0) * (column_nM >= 0)
     named = (effect_nK.gather(1, column_nM.clamp_min(0)) * sign_nM).sum()
-    largest = (effect_nK.abs() * active.there_nK).sort(dim=1, descending=True).values[:, :most].sum()
+    largest = (effect_nK.abs() * active.there_nK).sort(dim=1, descending=True).values[:, : clause_nMC.shape[1]].sum()
     return float(named / largest.clamp_min(1e-30))

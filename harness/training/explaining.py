@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, normalize
 
 from harness.training.effect_sentences import CLAUSE, END, FIRST_SIDE, WORDS, Active, allowed
 
@@ -48,32 +48,40 @@ class Heard:
 
 
 class SetEncoder(nn.Module):
-    """Active latents to guessed effects."""
+    """Active latents to guessed effects. Rows of latents are read through the directions in which they differ most."""
 
-    def __init__(self, latents: int, width: int, shape: Shape) -> None:
+    row_FR: Tensor
+
+    def __init__(self, direction_FD: Tensor, shape: Shape) -> None:
         super().__init__()
-        self.own = nn.Embedding(latents, shape.width)
-        self.own_effect = nn.Embedding(latents, 1)
-        self.row = nn.Linear(width, shape.rank, bias=False)
+        unit_FD = normalize(direction_FD.detach().float(), dim=1)
+        _, along_RD = torch.linalg.eigh(unit_FD.T @ unit_FD)
+        row_FR = unit_FD @ along_RD[:, -shape.rank :]
+        self.register_buffer("row_FR", row_FR.contiguous())
+        rank = row_FR.shape[1]
+        self.own = nn.Embedding(len(direction_FD), shape.width)
+        self.own_effect = nn.Embedding(len(direction_FD), 1)
+        for table in (self.own, self.own_effect):
+            # Nothing is known of a latent that was never seen.
+            nn.init.zeros_(table.weight)
         self.sized = nn.Linear(3, shape.width)
-        self.rowed = nn.Linear(shape.rank, shape.width)
-        self.summed = nn.Sequential(nn.Linear(2 * shape.width + shape.rank, shape.width), nn.GELU())
-        self.slope = nn.Linear(shape.width, shape.rank)
+        self.rowed = nn.Linear(rank, shape.width)
+        self.summed = nn.Sequential(nn.Linear(2 * shape.width + rank, shape.width), nn.GELU())
+        self.slope = nn.Linear(shape.width, rank)
         self.mixed = nn.Sequential(nn.Linear(2 * shape.width, shape.width), nn.GELU())
         self.more = nn.Linear(shape.width, 1)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, active: Active, unit_FD: Tensor) -> Heard:
-        """Read sets; sizes are in units of a typical size. ``unit_FD``: decoder rows of norm 1."""
+    def forward(self, active: Active) -> Heard:
+        """Read sets; sizes are in units of a typical size."""
         there_nK1 = active.there_nK[:, :, None]
-        row_nKR = self.row(unit_FD)[active.latent_nK]
+        row_nKR = self.row_FR[active.latent_nK]
         latent_nKH = self.dropout(gelu(self.own(active.latent_nK) + self.sized(_sizes(active)) + self.rowed(row_nKR)))
-        weighed_nKH = latent_nKH * active.size_nK[:, :, None]
-        whole_nR = (row_nKR * active.size_nK[:, :, None]).sum(1)
+        size_nK1 = active.size_nK[:, :, None]
         count_n1 = there_nK1.sum(1).clamp_min(1)
-        set_nH = self.summed(
-            torch.cat([(latent_nKH * there_nK1).sum(1) / count_n1, weighed_nKH.sum(1) / count_n1, whole_nR / 8], 1)
-        )
+        means = [(part * there_nK1).sum(1) / count_n1 for part in (latent_nKH, latent_nKH * size_nK1)]
+        whole_nR = (row_nKR * size_nK1).sum(1) / count_n1**0.5
+        set_nH = self.dropout(self.summed(torch.cat([*means, whole_nR], 1)))
         along_nK = torch.einsum("nkr,nr->nk", row_nKR, self.slope(set_nH))
         mixed_nKH = self.mixed(torch.cat([latent_nKH, set_nH[:, None].expand_as(latent_nKH)], 2))
         weight_nK = self.own_effect(active.latent_nK)[:, :, 0] + along_nK + self.more(mixed_nKH)[:, :, 0]
@@ -99,6 +107,7 @@ class Writer(nn.Module):
         self.words = nn.Linear(shape.width, len(WORDS))
         self.query = nn.Linear(shape.width, shape.width)
         self.sharpness = nn.Parameter(torch.ones(()))
+        self.by_size = nn.Parameter(torch.ones(()))
         self.side = nn.Parameter(torch.ones(()))
 
     def forward(self, heard: Heard, active: Active, token_nS: Tensor) -> Tensor:
@@ -155,7 +164,9 @@ class Writer(nn.Module):
         sides_nSW = torch.stack([torch.zeros_like(lean_nS)] * FIRST_SIDE + [lean_nS, -lean_nS], 2)
         words_nSW = self.words(at.state_nSH) + sides_nSW
         asked_nSK = self.query(at.state_nSH) @ at.heard.latent_nKH.transpose(1, 2) / at.state_nSH.shape[2] ** 0.5
-        pointer_nSK = self.sharpness * at.heard.effect_nK.abs()[:, None] + asked_nSK
+        # How much a latent does is easier to guess than to which side, so size counts beside the guessed effect.
+        likely_nK = self.sharpness * at.heard.effect_nK.abs() + self.by_size * at.active.size_nK.abs().log1p()
+        pointer_nSK = likely_nK[:, None] + asked_nSK
         open_nST = allowed(at.step_S, at.pointed_nSK, at.active.there_nK, self.most)
         return torch.cat([words_nSW, pointer_nSK], 2).masked_fill(~open_nST, _NEVER).log_softmax(2)
 
