@@ -91,7 +91,7 @@ def unseen(asked: Predictions) -> Predictions:
 
 
 @cache
-def decoder(name: str, seed: int = 0, passes: int = 15) -> Explainer:
+def decoder(name: str, seed: int = 0, passes: int = 25) -> Explainer:
     found = Library().method(name)
     setting = Setting(WIDTH, LATENTS, 10, seed, {"dictionary": Rows()})
     method: Explainer = build_method(found, {**found.spec.params, "passes": passes}, setting)

@@ -107,7 +107,7 @@ class Writer(nn.Module):
         self.words = nn.Linear(shape.width, len(WORDS))
         self.query = nn.Linear(shape.width, shape.width)
         self.sharpness = nn.Parameter(torch.ones(()))
-        self.by_size = nn.Parameter(torch.ones(()))
+        self.by_size = nn.Parameter(torch.full((), 2.0))
         self.side = nn.Parameter(torch.ones(()))
 
     def forward(self, heard: Heard, active: Active, token_nS: Tensor) -> Tensor:
