@@ -42,7 +42,9 @@ def quadratic(code_nF: Tensor = CODE) -> Predictions:
 def test_an_explainer_keeps_the_contract(name: str) -> None:
     found = LIBRARY.method(name)
     cls = method_class(found)
-    params = check_params(found, cls, found.spec.params)
+    # Little is learned: the contract holds from the first step on.
+    short = {"passes": 2} if "passes" in found.spec.params else {}
+    params = check_params(found, cls, {**found.spec.params, **short})
     check_explainer(cls, params, needs=found.spec.needs, seeded=found.spec.seeded)
 
 

@@ -136,9 +136,16 @@ class CellBuilder:
         identity = method_identity(entry.found, entry.params, below)
         # What no seed changes is the same cell whatever seed the user starts from.
         seed = seed if of is not None or self._varies(entry.found) else 0
-        fit = fit_key(self.task.fit, self.origin, identity, seed)
+        fit = fit_key(self.task.fit, self.origin, self._learner(entry, identity), seed)
         key = digest([self.table, identity, seed, self.measure, entry.role])
         return Cell(entry, seed, key, fit, identity, uses, at_blocks=at_blocks)
+
+    def _learner(self, entry: Entry, identity: str) -> str:
+        """Return the identity of a method with how many predictions it learns from, where it learns from any."""
+        explanation = self.task.spec.explanation
+        if explanation is None or "predictions" not in entry.found.spec.needs:
+            return identity
+        return digest([identity, explanation.train_predictions])
 
     def _at_blocks(self, used: Entry, seed: int, user: Entry) -> tuple[Cell, ...]:
         """Return the cell of a method at every block; another task fits the same one at a block alone."""

@@ -17,6 +17,7 @@ from harness.api import Dictionary, Predictions
 from harness.data.tokens import TokenBatch
 from harness.lm.filling import piece_ids
 from harness.lm.model import LanguageModel
+from harness.tracks.kept_effects import effects_key, kept
 from harness.tracks.site import Site
 from harness.tracks.sums import check_output
 
@@ -128,10 +129,18 @@ class Importance:
         code_nF, direction_FD = chosen.codes(dictionary), dictionary.directions().detach()
         points = chosen.points
         slope: Callable[[int], Tensor] = cache(lambda steps: self._slope(points, code_nF, direction_FD, steps))
-        ablated: Callable[[], Tensor] = cache(lambda: self._ablated(points, code_nF, direction_FD))
+        ablated: Callable[[], Tensor] = cache(lambda: self._kept(points, code_nF, direction_FD))
         id_n = torch.tensor([point.id for point in points], dtype=torch.int64)
         value_n = torch.tensor([point.value for point in points])
         return Predictions(code_nF, direction_FD, id_n, value_n, slope, ablated)
+
+    def _kept(self, points: Sequence[Point], code_nF: Tensor, direction_FD: Tensor) -> Tensor:
+        """Return what each latent does alone; found on disk where it was measured before."""
+        origin, layer = self.site.group.origin, self.site.task.layer
+        read = [tensor for point in points for tensor in (point.ids_T, point.x_TD.float())]
+        key = effects_key([origin.model, origin.dtype, layer, self.model.info.device], [code_nF, direction_FD, *read])
+        path = self.site.resources.cache / "effects" / f"{key}.safetensors"
+        return kept(path, lambda: self._ablated(points, code_nF, direction_FD), code_nF)
 
     def _ablated(self, points: Sequence[Point], code_nF: Tensor, direction_FD: Tensor) -> Tensor:
         found_nF = torch.zeros_like(code_nF)
