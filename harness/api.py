@@ -434,6 +434,19 @@ class NextToken(Network):
         """
 
 
+class OverCodes(NextToken):
+    """A decoder that reads the codes of a dictionary and nothing else, so that latents explain what it predicts."""
+
+    @property
+    @abstractmethod
+    def dictionary(self) -> Dictionary:
+        """Whose codes it reads."""
+
+    @abstractmethod
+    def predict(self, given_NK: Tensor, unembedding: Unembedding) -> Tensor:
+        """Return log-probabilities of the next token, ``[N, V]``, of codes ``[N, K]``; differentiable in the codes."""
+
+
 ARMS = ("true", "random", "shuffled", "zero", "sup_cont", "exact_pg")
 """Of a reward's control: the reward itself; rewards drawn at random from those of all samples; the rewards of other
 samples; none; as many further steps of supervision; the policy gradient without sampling."""
