@@ -9,14 +9,19 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.api import Dictionary, ErrorProbe, NextToken, Setting
+from harness.api import Dictionary, ErrorProbe, Explainer, NextToken, Setting
 from harness.checkpoints.dictionary import load_dictionary
 from harness.content import content_folder, import_file
 from harness.errors import UserError, unknown
 from harness.specs.library import FoundMethod
 
 # The abstract class behind each kind that a YAML may name.
-KINDS: dict[str, Any] = {"dictionary": Dictionary, "error_probe": ErrorProbe, "next_token": NextToken}
+KINDS: dict[str, Any] = {
+    "dictionary": Dictionary,
+    "error_probe": ErrorProbe,
+    "explainer": Explainer,
+    "next_token": NextToken,
+}
 
 
 def method_class(found: FoundMethod) -> type[Any]:

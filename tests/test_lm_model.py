@@ -343,3 +343,25 @@ def test_branches_refuse_what_does_not_fit(tiny: LanguageModel) -> None:
     x_TD = torch.zeros(4, tiny.info.width)
     with pytest.raises(ValueError, match="do not fit 3 tokens"):
         tiny.branches(torch.arange(3), 1, x_TD, x_TD[:2])
+
+
+@torch.no_grad()
+def test_branches_do_without_a_mask_that_a_model_misreads() -> None:
+    llama = build("llama")
+    ids_T = batch()[0][0]
+    x_TD = llama.read(ids_T[None], torch.ones(1, len(ids_T)), [1])[1][0]
+    last_AD = x_TD[-1] * torch.tensor([[1.0], [2.0]])
+    packed_AD = llama.branches(ids_T, 1, x_TD, last_AD)
+    body = llama._probe.body
+    forward = body.forward
+
+    def deaf(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **{name: value for name, value in kwargs.items() if name != "position_ids"})
+
+    vars(body)["forward"] = deaf
+    try:
+        llama._verify()
+        torch.testing.assert_close(llama.branches(ids_T, 1, x_TD, last_AD), packed_AD, rtol=1e-4, atol=1e-5)
+        assert not llama._packs
+    finally:
+        vars(body).pop("forward")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from harness.errors import UserError
 from harness.lm.blocks import device_of, find_blocks, forwards, hidden_of, hooked, with_hidden
 from harness.lm.facts import check_layers
 from harness.lm.info import Identity, describe
-from harness.lm.probe import check_equal, probe
+from harness.lm.probe import TOLERANCE, check_equal, probe
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ class LanguageModel:
         """Return the final hidden states ``[A, D]`` at the last token, had block ``layer`` returned ``last_AD`` there.
 
         The tokens before it are run once for all: each of the ``A`` stands at the last token's position and sees them
-        and itself.
+        and itself. A model that attends to a window shorter than the text, or takes no such mask, runs them
+        once for each.
 
         Args:
             ids_T: int64 token ids of one text.
@@ -168,10 +170,13 @@ class LanguageModel:
         """
         before, several = len(ids_T) - 1, len(last_AD)
         if x_TD.shape != (before + 1, self.info.width) or last_AD.shape != (several, self.info.width):
-            raise ValueError(
-                f"{before + 1} tokens, x_TD {tuple(x_TD.shape)} and last_AD {tuple(last_AD.shape)} do not fit"
-            )
+            shapes = f"x_TD {tuple(x_TD.shape)} and last_AD {tuple(last_AD.shape)}"
+            raise ValueError(f"{shapes} do not fit {before + 1} tokens of width {self.info.width}")
         check_layers([layer], self.info.blocks, self.info.name)
+        if not self._packs or before >= self._window:
+            rows_ATD = torch.cat([x_TD[:before].to(last_AD).expand(several, -1, -1), last_AD[:, None]], 1)
+            ids_AT = ids_T.expand(several, -1)
+            return self.resume(ids_AT, torch.ones_like(ids_AT), layer, rows_ATD)[:, -1]
         row_S = torch.cat([torch.arange(before), torch.full((several,), before)])
         x_SD = torch.cat([x_TD[:before].to(last_AD), last_AD])
         sees_SS = (row_S[:, None] > row_S[None, :]) | torch.eye(before + several, dtype=torch.bool)
@@ -179,6 +184,13 @@ class LanguageModel:
         mask_SS = torch.zeros(sees_SS.shape, dtype=self._probe.head_dtype).masked_fill(~sees_SS, lowest)
         placed = {"attention_mask": mask_SS[None, None], "position_ids": row_S[None]}
         return self._resumed(layer, x_SD[None], ids_T[row_S][None], placed)[0, before:]
+
+    @property
+    def _window(self) -> float:
+        """Tokens that one attends to at most, itself included."""
+        config = self._network.config.get_text_config()
+        sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        return min([size for size in sizes if size is not None], default=math.inf)
 
     def logits(self, h_ND: Tensor) -> Tensor:
         """Return float32 logits ``[N, V]`` of final hidden states ``[N, D]`` (rows of what ``resume`` returns).
@@ -227,6 +239,22 @@ class LanguageModel:
             resumed_BTD = self.resume(run.ids_BT, run.mask_BT, middle, x_BTD)
             found_NV = self.logits(resumed_BTD[real_BT.to(resumed_BTD.device)])
         check_equal(found_NV, run, self.info.name, f"way of continuing after block {middle}")
+        self._packs = self._understands_packing(middle, x_BTD[0], resumed_BTD[0, -1])
+
+    @torch.no_grad()
+    def _understands_packing(self, layer: int, x_TD: Tensor, final_D: Tensor) -> bool:
+        """Whether copies of a token beside each other, told by mask and position apart, come out as the token itself.
+
+        Not every architecture takes masks of that form, or positions.
+        """
+        self._packs = True
+        ids_T = self._probe.ids_BT[0].cpu()
+        try:
+            found_2D = self.branches(ids_T, layer, x_TD, x_TD[-1:].expand(2, -1))
+        except (TypeError, ValueError, RuntimeError):
+            return False
+        allowed = TOLERANCE.get(self._probe.head_dtype, 0.0) * float(final_D.abs().max())
+        return bool((found_2D - final_D.to(found_2D)).abs().max() <= allowed)
 
 
 def _as_id(value: Any) -> int | None:

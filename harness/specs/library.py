@@ -159,6 +159,11 @@ class Library:
             said = "give the task 'reward'" if card.rewarded else "take 'reward' out"
             does = "runs the control of a reward" if card.rewarded else "runs no control of a reward"
             raise UserError(f"{where}: track '{card.track}' {does}; {said}.")
+        if card.explains != (spec.explanation is not None):
+            where = document.where(("explanation",) if spec.explanation else ())
+            said = "explains predictions: give the task 'explanation'"
+            said = said if card.explains else "explains no predictions; take 'explanation' out"
+            raise UserError(f"{where}: track '{card.track}' {said}.")
         if spec.site is not None and spec.site.depths is not None and not card.depths:
             where = document.where(("site", "depths"))
             raise UserError(f"{where}: track '{card.track}' reads one block; give 'depth' or 'layer'.")

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from harness.specs.data import Source
 from harness.specs.strict import Name, Strict
 
-Kind = Literal["dictionary", "error_probe", "next_token"]
-Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets"]
+Kind = Literal["dictionary", "error_probe", "next_token", "explainer"]
+Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "predictions"]
 
 
 class MethodSpec(Strict):
@@ -107,6 +107,9 @@ class TrackCard(Strict):
     vocab: bool = Field(default=False, description="whether it predicts next tokens, so that tasks may give 'vocab'")
     rewarded: bool = Field(
         default=False, description="whether it runs the control of a reward: methods and tasks need 'reward'"
+    )
+    explains: bool = Field(
+        default=False, description="whether it explains predictions: tasks need 'explanation', others refuse it"
     )
     depths: bool = Field(default=False, description="whether it reads several blocks at once (site.depths)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")

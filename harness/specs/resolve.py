@@ -97,7 +97,7 @@ class ResolvedTask:
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
         names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers", "vocab"}
-        names |= {"reward"}
+        names |= {"reward", "explanation"}
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self._given(names)),
@@ -105,6 +105,7 @@ class ResolvedTask:
             **({"answers": self.spec.answers.model_dump(exclude_none=True)} if self.spec.answers else {}),
             **({"vocab": self.spec.vocab.model_dump()} if self.spec.vocab else {}),
             **({"reward": self.spec.reward.model_dump()} if self.spec.reward else {}),
+            **({"explanation": self.spec.explanation.model_dump()} if self.spec.explanation else {}),
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harness.specs.answers import Answers
 from harness.specs.data import Data, GymData, TextData
+from harness.specs.explaining import Explaining
 from harness.specs.reasoning import Reasoning
 from harness.specs.rewards import RewardControl
 from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
@@ -150,6 +151,7 @@ class TaskSpec(Strict):
         default=None, description="next tokens that are told apart; every token where it is absent"
     )
     reward: RewardControl | None = Field(default=None, description="the control of a reward: its penalty and margin")
+    explanation: Explaining | None = Field(default=None, description="how many predictions are explained")
 
     @property
     def step(self) -> str | None:

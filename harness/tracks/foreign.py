@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from harness.api import Dictionary, ErrorProbe, Method, NextToken, Rewarded
+from harness.api import Dictionary, ErrorProbe, Explainer, Method, NextToken, Rewarded
 from harness.errors import CellError
-from harness.tracks.sums import Contribution
 
 M = TypeVar("M", bound=Method)
+R = TypeVar("R")
 
 
 def dictionary(method: Method, track: str) -> Dictionary:
@@ -40,11 +40,18 @@ def rewarded(method: Method, track: str) -> Rewarded:
     return method
 
 
+def explainer(method: Method, track: str) -> Explainer:
+    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
+    if not isinstance(method, Explainer):
+        raise CellError(f"track '{track}' measures explainers, got a {method.kind}")
+    return method
+
+
 def each(
-    methods: Mapping[str, Method], kind: Callable[[Method, str], M], track: str, work: Callable[[str, M], Contribution]
-) -> dict[str, Contribution | CellError]:
+    methods: Mapping[str, Method], kind: Callable[[Method, str], M], track: str, work: Callable[[str, M], R]
+) -> dict[str, R | CellError]:
     """Return what ``work`` gives for every method, or why it fails; ``kind`` is one of the functions above."""
-    results: dict[str, Contribution | CellError] = {}
+    results: dict[str, R | CellError] = {}
     for name, method in methods.items():
         try:
             results[name] = work(name, kind(method, track))

@@ -42,20 +42,21 @@ class Point:
 
 
 def choose(batches: Sequence[TokenBatch], wanted: int, seed: int) -> list[list[tuple[int, int]]]:
-    """Return row and position of predictions, by batch: one in a sequence, ``wanted`` where there are enough.
+    """Return row and position of ``wanted`` predictions, by batch, or of all there are.
 
-    Both the sequences and the tokens in them are drawn at random.
+    Both the sequences and the tokens in them are drawn at random; none gives a second before every one gave a first.
+    How sequences are put together to batches changes nothing.
     """
     generator = torch.Generator().manual_seed(seed)
-    rows = [(i, row) for i, batch in enumerate(batches) for row in range(len(batch.ids_BT)) if batch.keep_BT[row].any()]
-    taken = sorted(torch.randperm(len(rows), generator=generator)[:wanted].tolist())
-    found: list[list[tuple[int, int]]] = [[] for _ in batches]
-    for index in taken:
-        number, row = rows[index]
-        kept_k = torch.nonzero(batches[number].keep_BT[row]).flatten()
-        at = int(torch.randint(len(kept_k), (1,), generator=generator))
-        found[number].append((row, int(kept_k[at])))
-    return found
+    found: list[tuple[int, int, int, int]] = []
+    for number, batch in enumerate(batches):
+        for row, keep_T in enumerate(batch.keep_BT):
+            kept_k = torch.nonzero(keep_T).flatten()
+            order_k = kept_k[torch.randperm(len(kept_k), generator=generator)]
+            found += [(turn, number, row, t) for turn, t in enumerate(order_k[:wanted].tolist())]
+    shuffled = [found[i] for i in torch.randperm(len(found), generator=generator).tolist()]
+    taken = sorted(shuffled, key=lambda one: one[0])[:wanted]
+    return [sorted((row, t) for _, at, row, t in taken if at == number) for number in range(len(batches))]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Importance:
         removed_AD = (drop_AF * code_F).to(direction_FD) @ direction_FD
         return self.values(point, point.x_TD[-1].to(removed_AD) - removed_AD)
 
+    @torch.no_grad()
     def predictions(self, chosen: Chosen, dictionary: Dictionary) -> Predictions:
         """Return the predictions of a batch as explainers over a dictionary meet them; effects are computed once."""
         code_nF, direction_FD = chosen.codes(dictionary), dictionary.directions().detach()
@@ -178,3 +180,15 @@ class Importance:
         id_n = torch.tensor([point.id for point in points], device=logp_nV.device)
         (gradient_nD,) = torch.autograd.grad(logp_nV[row_n, id_n].sum(), last_nD)
         return gradient_nD
+
+
+def together(several: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of several batches over one dictionary as one; effects stay computed once."""
+    return Predictions(
+        torch.cat([one.code_nF for one in several]),
+        several[0].direction_FD,
+        torch.cat([one.id_n for one in several]),
+        torch.cat([one.value_n for one in several]),
+        cache(lambda steps: torch.cat([one.slope(steps) for one in several])),
+        cache(lambda: torch.cat([one.ablated() for one in several])),
+    )
