@@ -10,6 +10,8 @@ from harness.board.formats import visible
 from harness.specs.explained import ActiveLatent, Explained, ExplainedFile
 
 COLUMNS = ("latent", "label", "activation", "effect", "share", "attribution", "said")
+# Latents that are listed; the page and the data file hold all.
+MOST = 20
 _BAR = 24
 
 
@@ -42,8 +44,13 @@ def labels(file: ExplainedFile) -> Iterator[str]:
 
 
 def lines(one: Explained) -> list[list[str]]:
-    """Return one line for each active latent, as ``COLUMNS`` names them."""
-    return [_cells(latent) for latent in one.latents]
+    """Return a line for each of the latents of largest effect, as ``COLUMNS`` names them."""
+    return [_cells(latent) for latent in one.latents[:MOST]]
+
+
+def title(one: Explained) -> str:
+    """Say which latents ``lines`` are about."""
+    return f"{min(len(one.latents), MOST)} of {len(one.latents)} active latents, the largest effect first"
 
 
 def _cells(latent: ActiveLatent) -> list[str]:
@@ -72,6 +79,6 @@ def _prediction(file: ExplainedFile, one: Explained) -> Iterator[str]:
     yield from (f"### {inert(words.headline(file, one))}", "", f"**{inert(words.sentence(one))}**", "")
     faithful = one.faithfulness
     yield from (f"- {inert(line)}" for line in (words.faithful(faithful) if faithful else [words.no_faithfulness(one)]))
-    yield from ("", f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}")
+    yield from ("", f"{title(one)}:", "", f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}")
     yield from (f"| {' | '.join(inert(cell) for cell in line)} |" for line in lines(one))
     yield ""

@@ -87,6 +87,12 @@ def headline(file: ExplainedFile, one: Explained) -> str:
     )
 
 
+def together(one: Explained) -> str:
+    """Say how far the effects of single latents add up to that of all of them."""
+    added = sum(latent.effect for latent in one.latents)
+    return f"{nats(added)} nats, of all at once {nats(one.full - one.none)} nats"
+
+
 def nats(value: float) -> str:
     """Write nats with two decimals, and a sign where they are below 0."""
     return formats.fixed(value, 2).replace("-", "−")
@@ -113,7 +119,8 @@ def faithful(found: Faithfulness) -> list[str]:
         f"Nats lost with the first latents alone (suff, less is better): {lost(found.suff)}.",
         f"Score of the order: {score}; 0 is a random order, 1 that of the exact effects.",
         f"The named latents hold {percent(found.named)} of all absolute effects, as many of the largest "
-        f"{percent(found.best)}; {found.right} of the named have the effect that is said.",
+        f"{percent(found.best)}; {found.right} of the named have the effect that is said "
+        f"(named_effect {two(found.named_effect)}; 1 is all that five latents can hold).",
         f"The ten largest hold {percent(found.mass10)}; were all active latents alike, {percent(found.uniform10)}.",
     ]
 

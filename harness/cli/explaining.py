@@ -57,7 +57,7 @@ def explain_command(
         click.echo()
         for line in explained_text.conclusions(file, one):
             click.echo(line)
-        print_table("Active latents", explained_text.COLUMNS, explained_text.lines(one))
+        print_table(explained_text.title(one), explained_text.COLUMNS, explained_text.lines(one))
     for line in explained_text.labels(file):
         click.echo(line)
     for path in paths:

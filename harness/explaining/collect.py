@@ -14,7 +14,6 @@ from harness.api import Dictionary, Explainer, Named, OverCodes, Sentence
 from harness.errors import CellError, UserError
 from harness.explaining.faithful import faithfulness
 from harness.explaining.reading import as_message, batch_of, read_ids
-from harness.explaining.sentences import of_effects
 from harness.explaining.subjects import ByDecoder, ByModel, Subject, model_logp
 from harness.lm.model import LanguageModel
 from harness.run.cells import Cell
@@ -24,8 +23,10 @@ from harness.run.tracks import make_track, site_of
 from harness.specs.explained import ActiveLatent, Explained, Guess, NamedLatent, Prediction, Token
 from harness.specs.features import Feature
 from harness.tracks.contract import Resources
+from harness.tracks.explained import tell
 from harness.tracks.importance import Chosen, Importance
 from harness.tracks.next_tokens import Predictions as Decoded
+from harness.training.ranking import MOST, in_words, strongest
 
 SHOWN = 5
 # Pieces of a label that are shown.
@@ -95,7 +96,6 @@ class Explaining:
         """Return the text of every token."""
         return [str(self.model.tokenizer.decode([token])) for token in ids]
 
-    @torch.no_grad()
     def explain(self, ids: list[int], labels: Mapping[int, Feature]) -> tuple[Explained, int]:
         """Explain what follows the tokens; also return the id that the language model says next."""
         importance = Importance(self.site)
@@ -134,9 +134,10 @@ class Explaining:
     def _said(self, subject: Subject) -> tuple[Tensor, Sentence]:
         """Return what the method says each latent is worth, and its explanation in words."""
         if isinstance(self.method, Explainer):
+            tell(self.method, subject.asked)  # holds it to its contract
             return self.method.importance(subject.asked)[0], self.method.sentences(subject.asked)[0]
         effect_F = subject.asked.ablated()[0]
-        return effect_F, of_effects(effect_F, torch.nonzero(subject.code_F).flatten())
+        return effect_F, in_words(strongest(effect_F, MOST))
 
     def _top(self, logp_V: Tensor) -> Prediction:
         """Return the language model's likeliest tokens."""

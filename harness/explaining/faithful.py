@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from harness.api import Named
 from harness.explaining.subjects import Subject
 from harness.specs.explained import Faithfulness, Lost, Step
+from harness.tracks.explained import DRAWS, NAMED, spearman
 from harness.tracks.rankings import PERCENT, curves, kept, orders, top_share
 
-DRAWS = 20
 SEED = 0
 # Effects whose sum is smaller are what rounding leaves of none.
 _NOTHING = 1e-9
@@ -48,20 +47,14 @@ def faithfulness(subject: Subject, importance_F: Tensor, named: Sequence[Named])
         suff=suff,
         draws=DRAWS,
         score=(comp.own - comp.random) / above if above > _NOTHING else None,
-        agreement=agreement(_numbers(importance_m), effect_m),
+        agreement=spearman(_numbers(importance_m), effect_m),
         mass10=top_share(np.abs(effect_m), 10),
         uniform10=min(1.0, 10 / len(effect_m)),
         named=_share(effect_F, [one.latent for one in named], effect_m),
         best=top_share(np.abs(effect_m), len(named)) if named else 0.0,
         right=sum((float(effect_F[one.latent]) > 0) == one.supports for one in named),
+        named_effect=_named_effect(effect_F, named),
     )
-
-
-def agreement(importance_m: NDArray[np.float64], effect_m: NDArray[np.float64]) -> float | None:
-    """Return the Spearman correlation of importance and effects; None for fewer than three, or where all are alike."""
-    if len(effect_m) < 3 or np.ptp(importance_m) == 0 or np.ptp(effect_m) == 0:
-        return None
-    return float(spearmanr(importance_m, effect_m).statistic)
 
 
 def _curves(
@@ -96,6 +89,12 @@ def _lost(lost_O: NDArray[np.float64]) -> Lost:
 
 def _share(effect_F: Tensor, index_k: Sequence[int], effect_m: NDArray[np.float64]) -> float:
     return float(sum(abs(float(effect_F[index])) for index in index_k) / np.abs(effect_m).sum())
+
+
+def _named_effect(effect_F: Tensor, named: Sequence[Named]) -> float:
+    """Return what the first named latents do as they are said to, over the largest absolute effects there are."""
+    said = sum((1 if one.supports else -1) * float(effect_F[one.latent]) for one in named[:NAMED])
+    return said / float(effect_F.abs().topk(min(NAMED, len(effect_F))).values.sum())
 
 
 def _numbers(value: Tensor) -> NDArray[np.float64]:

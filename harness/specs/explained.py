@@ -111,6 +111,8 @@ class Faithfulness(_Plain):
         named: share of all absolute effects that the named latents hold.
         best: the same of as many latents of largest effect.
         right: how many named latents have the effect that is said: for, or against.
+        named_effect: effects of the first five named latents, counted as they are said to be, over the sum of the five
+            largest absolute effects.
     """
 
     steps: list[Step]
@@ -124,6 +126,7 @@ class Faithfulness(_Plain):
     named: float
     best: float
     right: int
+    named_effect: float
 
 
 class Explained(_Plain):
