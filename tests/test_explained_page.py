@@ -105,6 +105,9 @@ def test_what_is_missing_is_said() -> None:
     text = read(explained_html(file(nothing, labels=without), "x.json")).text
     assert "No latent is active at this token." in text
     assert "Make them with: harness features topk" in text
+    assert "hardly hangs on them" not in text
+    idle = explained(none=-0.45)
+    assert "All active latents together move M by less than 0.1 nats" in read(explained_html(file(idle), "x.json")).text
     unscored = explained(faithfulness=faithfulness(score=None, agreement=None))
     text = read(explained_html(file(unscored, labels=without), "x.json")).text
     assert "the exact order is no better here than random ones" in text
@@ -121,8 +124,8 @@ def test_lines_of_a_terminal() -> None:
         "against it.",
     ]
     assert explained_text.lines(held.explained[0]) == [
-        ["0", "“·=”, after “⏎”", "3.5", "+0.9", "10 %", "+0.45", "0.25"],
-        ["1", "“·=”, after “⏎”", "3.5", "-0.875", "10 %", "-0.438", "0.25"],
+        ["0", "“·=”, after “⏎”", "3.5", "+0.900", "10 %", "+0.450", "0.25"],
+        ["1", "“·=”, after “⏎”", "3.5", "−0.875", "10 %", "−0.438", "0.25"],
     ]
 
 

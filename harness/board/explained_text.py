@@ -31,9 +31,13 @@ def conclusions(file: ExplainedFile, one: Explained) -> Iterator[str]:
         said = ", ".join(f"{words.guess(found)} {found.p:.3f}" for found in one.model.top)
         yield shown(f"The language model itself: {said}")
     yield shown(f"Explanation: {words.sentence(one)}")
-    faithful = one.faithfulness
-    for line in words.faithful(faithful) if faithful else [words.no_faithfulness(one)]:
-        yield shown(line)
+    yield from (shown(line) for line in _judged(one))
+
+
+def _judged(one: Explained) -> list[str]:
+    """Return what the explanation is worth, a sentence each."""
+    found = words.faithful(one.faithfulness) if one.faithfulness else [words.no_faithfulness(one)]
+    return [*([words.caution(one)] if words.caution(one) else []), *found]
 
 
 def labels(file: ExplainedFile) -> Iterator[str]:
@@ -56,8 +60,8 @@ def title(one: Explained) -> str:
 def _cells(latent: ActiveLatent) -> list[str]:
     said = "" if latent.importance is None else f"{latent.importance:.3g}"
     return [
-        str(latent.index), words.label(latent), f"{latent.activation:.3g}", f"{latent.effect:+.3g}",
-        words.percent(latent.share), f"{latent.attribution:+.3g}", said,
+        str(latent.index), words.label(latent), f"{latent.activation:.3g}", words.signed(latent.effect),
+        words.percent(latent.share), words.signed(latent.attribution), said,
     ]  # fmt: skip
 
 
@@ -77,8 +81,7 @@ def markdown(file: ExplainedFile) -> str:
 
 def _prediction(file: ExplainedFile, one: Explained) -> Iterator[str]:
     yield from (f"### {inert(words.headline(file, one))}", "", f"**{inert(words.sentence(one))}**", "")
-    faithful = one.faithfulness
-    yield from (f"- {inert(line)}" for line in (words.faithful(faithful) if faithful else [words.no_faithfulness(one)]))
+    yield from (f"- {inert(line)}" for line in _judged(one))
     yield from ("", f"{title(one)}:", "", f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}")
     yield from (f"| {' | '.join(inert(cell) for cell in line)} |" for line in lines(one))
     yield ""

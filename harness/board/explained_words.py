@@ -15,6 +15,9 @@ from harness.specs.explained import (
     Token,
 )
 
+# Nats that all latents together must move M by, for an explanation by them to say much.
+LITTLE = 0.1
+
 
 def quoted(token: str) -> str:
     """Return a token between quotes, its blanks made visible."""
@@ -85,6 +88,21 @@ def headline(file: ExplainedFile, one: Explained) -> str:
         f"After {quoted(file.tokens[one.position])}, {owner(file)} predicts {guess(best)} with probability "
         f"{formats.significant(best.p)}{beside}. M is {nats(one.full)}, and {nats(one.none)} without any latent."
     )
+
+
+def signed(value: float) -> str:
+    """Write nats for or against, always with a sign."""
+    return ("+" if value > 0 else "") + formats.significant(value).replace("-", "−")
+
+
+def caution(one: Explained) -> str:
+    """Say where an explanation says little, or nothing."""
+    if one.latents and abs(one.full - one.none) < LITTLE:
+        return (
+            f"All active latents together move M by less than {LITTLE} nats: this prediction hardly hangs on them at "
+            "this token, whatever is said of them."
+        )
+    return ""
 
 
 def together(one: Explained) -> str:
