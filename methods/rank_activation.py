@@ -19,4 +19,5 @@ class RankActivation(Ranking):
 
     def importance(self, asked: Predictions) -> Tensor:
         """Return folded codes, ``[n, F]``."""
-        return asked.code_nF.abs() * asked.direction_FD.norm(dim=1)
+        folded_nF: Tensor = asked.code_nF.abs() * asked.direction_FD.norm(dim=1)
+        return folded_nF

@@ -19,7 +19,7 @@ from harness.registry import check_params, method_class
 from harness.scaffold import new_method, new_plugin, new_task
 from harness.specs.library import Library
 from harness.specs.plugins import GROUP, plugins
-from harness.testing import check_dictionary, check_error_probe, check_next_token
+from harness.testing import check_dictionary, check_error_probe, check_explainer, check_next_token
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKS = Library().tracks()
@@ -50,6 +50,7 @@ def test_new_files_are_valid_at_once(made: Path, capsys: pytest.CaptureFixture[s
 CHECKS: dict[str, Callable[..., Method]] = {
     "dictionary": check_dictionary,
     "error_probe": check_error_probe,
+    "explainer": check_explainer,
     "next_token": check_next_token,
 }
 

@@ -162,7 +162,8 @@ def test_a_method_file_is_as_strict_as_a_task() -> None:
     assert read(METHOD).params == {"size": 1, "optim": {"lr": 1e-3, "steps": 5}}
     with pytest.raises(UserError, match=r"^nought\.yaml:6: unknown key 'parms' in a method. Did you mean 'params'\?"):
         read(edit(METHOD, ("params", "parms")))
-    kinds = r"^nought\.yaml:3: 'kind': input should be 'dictionary', 'error_probe' or 'next_token', got 'probe'"
+    known = "'dictionary', 'error_probe', 'next_token' or 'explainer'"
+    kinds = rf"^nought\.yaml:3: 'kind': input should be {known}, got 'probe'"
     with pytest.raises(UserError, match=kinds):
         read(edit(METHOD, ("kind: dictionary", "kind: probe")))
     with pytest.raises(UserError, match=r"^nought\.yaml:4: 'code': string should match pattern"):

@@ -258,7 +258,7 @@ def test_what_cannot_be_measured_is_refused_in_words(
 
 @pytest.mark.parametrize(
     ("method", "task", "says"),
-    [("raw_lr", "gsm_symbolic", "is a error_probe"), ("topk", "sums", "Methods that fit: .*raw_lr")],
+    [("raw_lr", "gsm_symbolic", "is an error_probe"), ("topk", "sums", "Methods that fit: .*raw_lr")],
 )
 def test_kinds_that_do_not_fit_are_refused(method: str, task: str, says: str, tmp_path: Path, cache: Path) -> None:
     with pytest.raises(UserError, match=says):

@@ -66,7 +66,8 @@ class MethodSpec(Strict):
     @property
     def what(self) -> str:
         """What it is, for messages."""
-        return f"a {self.kind}" + (" trained by a reward" if self.reward else "")
+        article = "an" if self.kind[0] in "aeiou" else "a"
+        return f"{article} {self.kind}" + (" trained by a reward" if self.reward else "")
 
     @property
     def derived(self) -> bool:

@@ -7,6 +7,7 @@ check_dictionary(MyMethod, MyMethod.Params(...))
 from harness.testing.decoders import check_next_token
 from harness.testing.dictionaries import SETTING, check_dictionary, planted, planted_truth
 from harness.testing.documented import check_documented
+from harness.testing.explainers import check_explainer, planted_predictions
 from harness.testing.probes import ANSWERS, check_error_probe
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "check_dictionary",
     "check_documented",
     "check_error_probe",
+    "check_explainer",
     "check_next_token",
     "planted",
+    "planted_predictions",
     "planted_truth",
 ]

@@ -125,7 +125,7 @@ def _values(found: Curves) -> dict[str, NDArray[np.float64]]:
 
 
 def _importance(importance_m: NDArray[np.float64], exact_m: NDArray[np.float64]) -> dict[str, float]:
-    """Return how importance agrees with exact ablation, and how it spreads; where that cannot be said, 0 counts of it."""
+    """Return how importance agrees with exact ablation and how it spreads; 0, with a count of 0, where none says."""
     agreement, found = spearman(importance_m, exact_m), spread(importance_m)
     active = max(len(importance_m), 1)
     return {

@@ -61,19 +61,19 @@ class Explanation(SiteTrack):
         return [self.importance.read(batch, at) for batch, at in zip(batches, places, strict=True) if at]
 
     @cached_property
-    def _places(self) -> list[tuple[int, list[tuple[int, int]]]]:
+    def places(self) -> list[tuple[int, list[tuple[int, int]]]]:
         """Number of each test batch with predictions to be explained, and where they are."""
         chosen = choose(self.site.test.batches, self._asked.predictions, _SEED)
         return [(number, at) for number, at in enumerate(chosen) if at]
 
     def units(self) -> tuple[str, ...]:
         """Return the identity of every test batch with predictions to be explained, and of these."""
-        return tuple(digest([self.site.test.batches[number].identity, at]) for number, at in self._places)
+        return tuple(digest([self.site.test.batches[number].identity, at]) for number, at in self.places)
 
     @torch.no_grad()
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
         """Read one batch once, and run the model on without the latents that any of the explainers puts first."""
-        number, at = self._places[unit]
+        number, at = self.places[unit]
         chosen = self.importance.read(self.site.test.batches[number], at)
         if not chosen.points:
             return {name: {"ids": np.zeros(0, dtype=np.int64), "n": np.zeros(0)} for name in methods}
