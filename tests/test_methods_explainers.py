@@ -90,7 +90,7 @@ def test_a_sentence_names_the_largest_and_their_sides() -> None:
     assert words == [
         "It predicts this mainly because of 4, 1, 5 and 3; 2 speaks against it.",
         "It predicts this mainly because of 4.",
-        "2 speaks against it, and no latent for it.",
+        "2 speaks against it, and none of the strongest for it.",
         "No latent speaks for it or against it.",
     ]
 

@@ -37,6 +37,7 @@ from harness.api.fitting import (
 )
 from harness.api.next_token import (
     NextToken,
+    OverCodes,
     Read,
     Targets,
     Unembedding,
@@ -71,6 +72,7 @@ __all__ = [
     "Named",
     "Network",
     "NextToken",
+    "OverCodes",
     "Predictions",
     "Progress",
     "Read",

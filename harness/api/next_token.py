@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from harness.api.dictionary import Dictionary
 from harness.api.fitting import Network, Setting
 
 
@@ -84,3 +85,16 @@ class NextToken(Network):
 
         Called before anything is fitted; ``uses`` of the setting is empty then.
         """
+
+
+class OverCodes(NextToken):
+    """A decoder that reads the codes of a dictionary and nothing else, so that latents explain what it predicts."""
+
+    @property
+    @abstractmethod
+    def dictionary(self) -> Dictionary:
+        """Whose codes it reads."""
+
+    @abstractmethod
+    def predict(self, given_NK: Tensor, unembedding: Unembedding) -> Tensor:
+        """Return log-probabilities of the next token, ``[N, V]``, of codes ``[N, K]``; differentiable in the codes."""

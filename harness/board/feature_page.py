@@ -80,7 +80,7 @@ def feature_html(file: FeatureFile, data_name: str, details: int = DETAILS) -> s
         data=Markup(script_json(page_data(file, chosen))),
         data_name=data_name,
         formats=formats,
-        show=_show,
+        show=formats.visible,
         version=package_version(),
         **assets,
     )  # fmt: skip
@@ -144,7 +144,7 @@ def _clusters(layer: LayerFeatures, clusters: Clusters, tokens: Sequence[str]) -
         # What sets a cluster apart, and not the tokens that every latent fires on.
         lift = {token: share - usual[token] for token, share in _shares(layer, members).items()}
         best = sorted(lift, key=lambda token: (-lift[token], token))[:6]
-        views.append(ClusterView(members, [_show(tokens[token]) for token in best]))
+        views.append(ClusterView(members, [formats.visible(tokens[token]) for token in best]))
     return views
 
 
@@ -155,11 +155,6 @@ def _shares(layer: LayerFeatures, members: Sequence[int]) -> dict[int, float]:
         for token, share in layer.features[member].evidence:
             total[token] = total.get(token, 0.0) + share / len(members)
     return total
-
-
-def _show(token: str) -> str:
-    """Return a token with its blanks made visible."""
-    return token.replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥") or "∅"
 
 
 def _match(match: Match) -> MatchView:

@@ -150,3 +150,8 @@ def seeds(row: Row) -> str:
     counts = {state: sum(seed.status == state for seed in row.seeds) for state in ("ok", "failed", "missing")}
     rest = [f"{counts[state]} {state}" for state in ("failed", "missing") if counts[state]]
     return ", ".join((str(counts["ok"]), *rest))
+
+
+def visible(token: str) -> str:
+    """Return a token with its blanks made visible."""
+    return token.replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥") or "∅"

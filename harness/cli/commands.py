@@ -24,6 +24,7 @@ _COMMANDS = {
     "import": ("harness.cli.importing", "Keep results of other tools beside ours, as they are."),
     "convert": ("harness.cli.importing", "Write records as result files of other tools."),
     "features": ("harness.cli.features", "Make a page about every latent of a method on a task."),
+    "explain": ("harness.cli.explaining", "Explain what is predicted after a text, with measured effects."),
     "list": ("harness.cli.listing", "List methods, tasks, metrics, models or tracks."),
     "show": ("harness.cli.showing", "Show a method, task, track, metric or record."),
     "validate": ("harness.cli.validating", "Check task and method files."),
@@ -35,7 +36,7 @@ _COMMANDS = {
 }
 
 GROUPS = {
-    "Measure and publish": ("eval", "leaderboard", "features", "export"),
+    "Measure and publish": ("eval", "leaderboard", "features", "explain", "export"),
     "Judge": ("compare", "report", "power", "gate", "audit", "verify"),
     "Keep and share": ("records", "index", "store", "events", "import", "convert"),
     "Write your own": ("new", "validate", "schema", "docs"),

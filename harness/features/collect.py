@@ -24,10 +24,9 @@ from harness.features.text import Text, read_text
 from harness.run.cells import Cell
 from harness.run.fitting import Fitter
 from harness.run.plan import PlannedGroup
-from harness.run.tracks import make_track
+from harness.run.tracks import make_track, site_of
 from harness.specs.features import Clusters, Context, Coverage, Feature, Label, LayerFeatures
-from harness.tracks.contract import Resources, Track
-from harness.tracks.site import Site
+from harness.tracks.contract import Resources
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,6 @@ class Layer:
     words: list[str]
     model: dict[str, Any]
     exhibits: Exhibits
-
-
-def site_of(track: Track) -> Site:
-    """Return where a track reads activations; raises ``UserError`` for one that has no text to show."""
-    site = getattr(track, "site", None)
-    if not isinstance(site, Site):
-        spec = track.task.spec
-        raise UserError(f"task '{spec.task}' (track '{spec.track}') has no text to show contexts of.")
-    return site
 
 
 class Collector:

@@ -61,7 +61,7 @@ def in_words(named: Sequence[Named]) -> Sentence:
     if not named:
         return ("No latent speaks for it or against it.",)
     if not on:
-        return (*_listed(off), f" {_speak(off)} against it, and no latent for it.")
+        return (*_listed(off), f" {_speak(off)} against it, and none of the strongest for it.")
     said: Sentence = ("It predicts this mainly because of ", *_listed(on))
     return (*said, "; ", *_listed(off), f" {_speak(off)} against it.") if off else (*said, ".")
 

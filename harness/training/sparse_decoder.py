@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.api import Activations, Dictionary, Read, Setting, Targets, Train, Unembedding
+from harness.api import Activations, Dictionary, OverCodes, Read, Setting, Targets, Train, Unembedding
 from harness.errors import CellError, UserError
 from harness.training.distil import CHUNK_ROWS, Distilled, Rows, Target
 from harness.training.loop import Optim, stream
@@ -57,7 +57,7 @@ class Map:
         return round(self.weights(setting, setting.latents) * _BYTES / 1e6)
 
 
-class CodeDecoder(Distilled):
+class CodeDecoder(Distilled, OverCodes):
     """Predicts next tokens from the codes of a fitted dictionary, which stays as it is.
 
     ``lowrank`` and ``linear`` start from the model's mean prediction; ``tied`` starts from the dictionary's
