@@ -74,7 +74,7 @@ def _track(card: TrackCard) -> Iterator[str]:
         f"measures methods of kind: {_code(card.kinds)}{trained}",
         f"reads of a method: {card.reads}",
         f"data from: {_code(card.sources)}",
-        f"documents need a label: {_yes(card.labels or card.asks)}",
+        f"documents need a label: {_yes(card.labels or 'ask' in card.wants)}",
         f"can measure the means of steps: {_yes(card.steps)}",
         f"gives a method that needs it: {_code(card.offers)}",
         f"budget of a task: {_code((*(card.fit_budget if card.fits else ()), *card.test_budget))}{optional}",

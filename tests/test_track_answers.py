@@ -232,7 +232,7 @@ def test_a_run_killed_between_batches_goes_on_and_ends_alike(
         ("none", {"ask.choices": "[even, other]"}, "has the label 'odd'; ask.choices are even, other"),
         ("none", {"label": "null"}, "give the task 'label'"),
         ("none", {"label": "''"}, "there is no question to ask; of 12 documents 12 have no label"),
-        ("none", {"ask": "null"}, "asks the model: give the task 'ask'"),
+        ("none", {"ask": "null"}, "track 'answers' needs 'ask': how the model"),
         ("none", {"budget.context": "8"}, "12 do not fit into 'budget.context', 8 tokens"),
         ("none", {"budget.context": "1000000"}, "'budget.context' is 1000000"),
         ("none", {"ask.gold": "a"}, "'gold' goes with 'written'"),
@@ -247,7 +247,7 @@ def test_what_cannot_be_asked_is_refused(
 
 
 def test_other_tracks_ask_nothing(run: Callable[..., Outcome]) -> None:
-    with pytest.raises(UserError, match="asks the model nothing; take 'ask' out"):
+    with pytest.raises(UserError, match="'ask' is not used by track"):
         run("topk", "gsm_symbolic", "refused", set={"ask.choices": "[a, b]"})
 
 

@@ -318,8 +318,13 @@ def test_other_commands_read_its_records(
     [
         ("topk", "explain_gsm_symbolic", "", "takes explainer. Methods that fit: rank_ablation"),
         ("rank_ig", "gsm_symbolic", "", "'rank_ig' is an explainer; task 'gsm_symbolic'"),
-        ("rank_ig", "explain_gsm_symbolic", "explanation=null", "explains predictions: give the task 'explanation'"),
-        ("topk", "gsm_symbolic", "explanation.predictions=5", "explains no predictions; take 'explanation' out"),
+        ("rank_ig", "explain_gsm_symbolic", "explanation=null", "track 'explanation' needs 'explanation': how many"),
+        (
+            "topk",
+            "gsm_symbolic",
+            "explanation.predictions=5",
+            "'explanation' is not used by track 'recon",
+        ),
         ("rank_ig", "explain_gsm_symbolic", "explanation.predictions=0", "'explanation.predictions': input should be"),
         ("rank_ig", "explain_gsm_symbolic", "metrics=[fvu]", "unknown metric of track 'explanation'"),
     ],

@@ -127,7 +127,10 @@ def test_other_commands_read_its_records(measured: Path, tmp_path: Path) -> None
             ["logit_lens", "bandit_world"],
             "takes next_token trained by a reward ('reward: true'). Methods that fit: lens_rl",
         ),
-        (["lens_rl", "bandit_world", "--set", "reward=null"], "runs the control of a reward; give the task 'reward'"),
+        (
+            ["lens_rl", "bandit_world", "--set", "reward=null"],
+            "track 'reward_control' needs 'reward': the control",
+        ),
         (["lens_rl", "bandit_world", "--set", "reward.beta=0"], "'reward.beta': input should be greater than 0"),
         (
             ["lens_rl", "bandit_world", "--set", "data.states=1"],

@@ -16,7 +16,7 @@ from harness.checkpoints.detect import Checkpoint, find_checkpoint
 from harness.content import PACKAGE
 from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
-from harness.specs.method import MethodSpec, TrackCard, VariantSpec
+from harness.specs.method import OWN, MethodSpec, TrackCard, VariantSpec
 from harness.specs.plugins import Places
 from harness.specs.reading import Document, read_yaml
 from harness.specs.task import TaskSpec
@@ -132,7 +132,7 @@ class Library:
         if spec.step is not None and not card.steps:
             where = document.where(("site", "step"))
             raise UserError(f"{where}: track '{card.track}' measures tokens, not steps; take 'step' out.")
-        self._check_answers(document, spec, card)
+        self._check_own(document, spec, card)
         splits = getattr(spec.data, "splits", None)
         val = splits is not None and splits.val is not None and getattr(spec.data, "levels", None) is None
         if spec.corpus and splits is not None and (splits.train is not None or val):
@@ -145,29 +145,19 @@ class Library:
                 f"{document.where(('data',))}: data needs 'splits' with train and val, or the task a 'corpus'."
             )
 
-    def _check_answers(self, document: Document, spec: TaskSpec, card: TrackCard) -> None:
-        if card.answers != (spec.answers is not None):
-            where = document.where(("answers",) if spec.answers else ())
-            said = "reads answers: give the task 'answers'" if card.answers else "reads no answers; take 'answers' out"
-            raise UserError(f"{where}: track '{card.track}' {said}.")
+    def _check_own(self, document: Document, spec: TaskSpec, card: TrackCard) -> None:
+        """Check the keys that only some tracks read."""
+        for key in OWN:
+            given = getattr(spec, key) is not None
+            if given and key not in card.wants:
+                raise UserError(f"{document.where((key,))}: '{key}' is not used by track '{card.track}'; take it out.")
+            if key in card.wants and not given:
+                says = TaskSpec.model_fields[key].description
+                raise UserError(f"{document.where(())}: track '{card.track}' needs '{key}': {says}.")
         if spec.vocab is not None and (spec.corpus or not card.vocab):
             where = document.where(("vocab",))
             said = f"comes from the corpus '{spec.corpus}'" if card.vocab else f"is not used by track '{card.track}'"
             raise UserError(f"{where}: 'vocab' {said}; take it out.")
-        if card.rewarded != (spec.reward is not None):
-            where = document.where(("reward",) if spec.reward else ())
-            said = "give the task 'reward'" if card.rewarded else "take 'reward' out"
-            does = "runs the control of a reward" if card.rewarded else "runs no control of a reward"
-            raise UserError(f"{where}: track '{card.track}' {does}; {said}.")
-        if card.explains != (spec.explanation is not None):
-            where = document.where(("explanation",) if spec.explanation else ())
-            said = "explains predictions: give the task 'explanation'"
-            said = said if card.explains else "explains no predictions; take 'explanation' out"
-            raise UserError(f"{where}: track '{card.track}' {said}.")
-        if card.asks != (spec.ask is not None):
-            where = document.where(("ask",) if spec.ask else ())
-            said = "asks the model: give the task 'ask'" if card.asks else "asks the model nothing; take 'ask' out"
-            raise UserError(f"{where}: track '{card.track}' {said}.")
         if spec.ask is not None and spec.label is None:
             where = document.where(("ask",))
             raise UserError(f"{where}: somebody has to say what is right: give the task 'label', a template.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary", "error_probe", "next_token", "explainer", "steerer"]
 Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment", "predictions"]
+Own = Literal["answers", "reward", "explanation", "ask"]
+OWN: tuple[Own, ...] = get_args(Own)
+"""Keys of a task that are read by the tracks alone that want them."""
 OF_A_MODEL: tuple[Need, ...] = ("environment",)
 """What a track gives only where a language model runs."""
 
@@ -107,15 +110,8 @@ class TrackCard(Strict):
     )
     labels: bool = Field(default=False, description="whether documents need a label")
     steps: bool = Field(default=False, description="whether it can measure the means of steps (site.step)")
-    answers: bool = Field(default=False, description="whether it reads answers: tasks need 'answers', others refuse it")
     vocab: bool = Field(default=False, description="whether it predicts next tokens, so that tasks may give 'vocab'")
-    rewarded: bool = Field(
-        default=False, description="whether it runs the control of a reward: methods and tasks need 'reward'"
-    )
-    explains: bool = Field(
-        default=False, description="whether it explains predictions: tasks need 'explanation', others refuse it"
-    )
-    asks: bool = Field(default=False, description="whether it asks the model: tasks need 'ask', others refuse it")
+    wants: tuple[Own, ...] = Field(default=(), description="keys that its tasks have to give; tasks of others must not")
     causal: bool = Field(default=False, description="whether methods that read later tokens are refused")
     depths: bool = Field(default=False, description="whether it reads several blocks at once (site.depths)")
     offers: tuple[Need, ...] = Field(default=(), description="what it can give a method that needs it")
@@ -127,6 +123,11 @@ class TrackCard(Strict):
     )
     test_budget: tuple[str, ...] = Field(description="budget keys a task must give")
     optional_budget: tuple[str, ...] = Field(default=(), description="budget keys a task may give")
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether it runs the control of a reward, so that methods need one."""
+        return "reward" in self.wants
 
     def takes(self, method: MethodSpec) -> bool:
         """Whether it can measure a method, as far as the method's kind decides it."""

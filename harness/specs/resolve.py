@@ -13,6 +13,7 @@ from harness.errors import UserError, unknown
 from harness.metrics.contract import SUBVOCAB, all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
+from harness.specs.method import OWN
 from harness.specs.reading import Document, Key, in_words, parse_value
 from harness.specs.task import Budget, Site, TaskSpec
 
@@ -96,17 +97,12 @@ class ResolvedTask:
 
     def measured(self) -> dict[str, Any]:
         """Return what decides the numbers, for the table hash (titles, metrics, bars and seeds do not)."""
-        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", "answers", "vocab"}
-        names |= {"reward", "explanation", "ask"}
+        names = {"title", "metrics", "bars", "controls", "seeds", "model", "site", "reasoning", *_OWN}
         return {
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self._given(names)),
             **self._reasoning(),
-            **({"answers": self.spec.answers.model_dump(exclude_none=True)} if self.spec.answers else {}),
-            **({"vocab": self.spec.vocab.model_dump()} if self.spec.vocab else {}),
-            **({"reward": self.spec.reward.model_dump()} if self.spec.reward else {}),
-            **({"explanation": self.spec.explanation.model_dump()} if self.spec.explanation else {}),
-            **({"ask": self.spec.ask.model_dump(exclude_none=True)} if self.spec.ask else {}),
+            **{key: own.model_dump(exclude_none=True) for key in _OWN if (own := getattr(self.spec, key)) is not None},
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
@@ -134,6 +130,7 @@ class ResolvedTask:
         return {"reasoning": in_words(given.model_dump()) | held}
 
 
+_OWN = ("vocab", *OWN)
 _TEST_KEYS = ("test_tokens", "splice_tokens", "density_tokens")
 
 
