@@ -99,7 +99,27 @@ class OfState(Goal):
 )
 def test_runs_whose_verdict_is_known(lesson: Lesson, word: str) -> None:
     (found,) = verdicts([lesson.parts(seed) for seed in (0, 1, 2)])
-    assert (found.name, found.word) == ("reward", word), found.reason
+    assert (found.name, found.word) == ("reward, by KL(p‖π)", word), found.reason
+
+
+def test_both_divergences_are_judged_each_by_its_own_parts() -> None:
+    """What a reward on samples does where a policy cannot follow everywhere: nearer where it goes itself, and there."""
+    draw = np.random.default_rng(0)
+    n = np.full(40, 50.0)
+    parts = []
+    for _ in range(3):
+        found = {"n": n, "margin": np.array(0.02), "kl_start": n, "klr_start": n}
+        arms = {"true": (0.1, -0.3), "random": (0.1, 0.2), "zero": (0, 0), "sup_cont": (0, 0)}
+        for arm, (forward, reverse) in arms.items():
+            noise = 1 + 0.05 * draw.normal(size=40)
+            found |= {f"kl_{arm}": n * (1 + forward * noise), f"klr_{arm}": n * (1 + reverse * noise)}
+        found |= {"spread_true": np.array(1.0)}
+        found |= {f"{what}_{arm}": np.array(1.0) for what in ("moved", "gradient") for arm in ("random", "shuffled")}
+        parts.append(found)
+    assert {one.name: one.word for one in verdicts(parts)} == {
+        "reward, by KL(p‖π)": "HARMFUL",
+        "reward, by KL(π‖p)": "SIGNAL",
+    }
 
 
 def test_changes_are_ratios_of_sums_over_clusters() -> None:

@@ -306,7 +306,8 @@ def test_blocks_stand_below_each_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("changes", "word"), [(HARMFUL, "HARMFUL"), (SIGNAL, "SIGNAL")])
 def test_a_reward_is_told_plainly(changes: dict[str, float], word: str, tmp_path: Path) -> None:
     parts = save_reward(tmp_path, changes, SIGNAL)
-    (reward,) = found(tmp_path).rewards
+    reward, other = found(tmp_path).rewards
+    assert (reward.divergence, other.divergence) == ("KL(p‖π)", "KL(π‖p)")
     assert [one.word for one in reward.regimes] == [word, "SIGNAL"]
     assert {one.word for one in verdicts(parts)} == {word, "SIGNAL"}
     for arm in reward.regimes[0].arms:
@@ -328,7 +329,7 @@ def test_every_verdict_has_its_meaning() -> None:
 
 def test_the_picture_puts_every_arm_where_its_number_is(tmp_path: Path) -> None:
     save_reward(tmp_path, HARMFUL, SIGNAL)
-    (reward,) = found(tmp_path).rewards
+    reward, _ = found(tmp_path).rewards
     drawn = str(picture(reward, "r0"))
     assert drawn.count("<circle") == 6
     assert drawn.count('class="unranked"') == 6
@@ -466,7 +467,7 @@ def test_the_command_prints_bars_and_verdicts(tmp_path: Path, capsys: pytest.Cap
     assert (plain.code, rows[0]) == (0, ["asked", "level", "row", "where", "found", "outcome", "record"])
     asked = {one.title for one in ASKED}
     assert {row[0] for row in rows[1:]} == {*asked, "reward"}
-    assert [row[5] for row in rows if row[0] == "reward"] == ["HARMFUL", "SIGNAL"]
+    assert [row[5] for row in rows if row[0] == "reward"] == ["HARMFUL", "SIGNAL"] * 2
     assert call(capsys, *typed, "--json").json == report("decoding", tmp_path).jsonable()
     assert call(capsys, *typed, "--markdown").out == report("decoding", tmp_path).markdown() + "\n"
 
@@ -474,7 +475,7 @@ def test_the_command_prints_bars_and_verdicts(tmp_path: Path, capsys: pytest.Cap
 def test_a_task_and_a_method_may_be_chosen(tmp_path: Path) -> None:
     everything(tmp_path)
     chosen = found(tmp_path, tasks=["control"])
-    assert (len(chosen.rewards), chosen.decoders, chosen.explained) == (1, (), ())
+    assert (len(chosen.rewards), chosen.decoders, chosen.explained) == (2, (), ())
     assert set(chosen.missing) == {"decoders", "answers", "domains", "explained"}
     lens = found(tmp_path, methods=["lens"])
     assert (len(lens.decoders), lens.rewards) == (2, ())

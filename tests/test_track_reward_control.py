@@ -83,12 +83,16 @@ def test_the_page_states_the_verdict_with_its_interval(measured: Path) -> None:
     (table,) = json.loads((measured / "board.json").read_text())["tables"]
     (row,) = table["rows"]
     found = {verdict["name"]: verdict for verdict in row["verdicts"]}
-    assert set(found) == {"reward", "reward, kept near the start"}
+    assert set(found) == {
+        f"{what}, by {divergence}"
+        for what in ("reward", "reward, kept near the start")
+        for divergence in ("KL(p‖π)", "KL(π‖p)")
+    }
     words = {verdict["word"] for verdict in found.values()}
     assert words <= {"SIGNAL", "NO_SIGNAL", "HARMFUL", "INCONCLUSIVE", "CONTROL_IMPROVES"}
     score = row["scores"]["d_true"]
     said = f"{score['value']:.3g} ({score['lo']:.3g} to {score['hi']:.3g})"
-    assert said in found["reward"]["reason"]
+    assert said in found["reward, by KL(p‖π)"]["reason"]
     pages = [
         next((measured / "tasks").glob("*.html")),
         next((measured / "cells").rglob("*.html")),
@@ -96,7 +100,7 @@ def test_the_page_states_the_verdict_with_its_interval(measured: Path) -> None:
     ]
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        assert found["reward"]["word"].replace("_", r"\_" if page.suffix == ".md" else "_") in text
+        assert found["reward, by KL(p‖π)"]["word"].replace("_", r"\_" if page.suffix == ".md" else "_") in text
         assert said.replace("-", "-") in text
 
 

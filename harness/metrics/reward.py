@@ -1,12 +1,15 @@
 """What a reward did, and what the same training did with something else in the reward's place.
 
-Every change is of the held-out divergence ``KL(p‖π)`` from the model to the decoder, in nats per token: below 0 the
-decoder came nearer. Each exists twice: without a penalty, and with one that keeps the policy near the decoder it starts
-from (``_anchored``); and each of these over all tokens and over a task's vocabulary (``_subvocab``).
+Every change is of a held-out divergence between model and decoder, in nats per token: below 0 the decoder came nearer.
+There are two, and both are judged: ``KL(p‖π)``, by which decoders are ranked, and ``KL(π‖p)`` (``_reverse``), which is
+what rewards on samples push: a policy that learns to follow the model where it goes itself may leave out more of what
+the model does. Each exists twice: without a penalty, and with one that keeps the policy near the decoder it starts from
+(``_anchored``); and each of these over all tokens and over a task's vocabulary (``_subvocab``).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,6 +18,9 @@ from harness.metrics.verdicts import Bounds, Rule, add_rule
 
 REWARD = ("reward_control",)
 ANCHORED = "_anchored"
+REVERSE = "_reverse"
+# By what the names of metrics carry: what those of their parts begin with, and what it is.
+DIVERGENCES = {"": ("kl", "KL(p‖π)"), REVERSE: ("klr", "KL(π‖p)")}
 ARM_MEANINGS = {
     "true": "the reward itself",
     "random": "rewards drawn at random from those of all samples",
@@ -47,7 +53,7 @@ def _add(name: str, summary: str, formula: str, value: Callable[[Parts, Array], 
     metric(
         unit="nats/token" if change else "1",
         # What a control comes to is to be seen beside the reward; no method is better for it.
-        direction="down" if name.startswith("d_true") else "target",
+        direction="down" if name.startswith("d_true") and REVERSE not in name else "target",
         formula=f"{name} = {formula}",
         needs=needs,
         tracks=REWARD,
@@ -58,30 +64,25 @@ def _add(name: str, summary: str, formula: str, value: Callable[[Parts, Array], 
     )(named)
 
 
-def _add_changes(regime: str, vocabulary: str) -> None:
+def _add_changes(direction: str, regime: str, vocabulary: str) -> None:
+    kind, name = DIVERGENCES[direction]
     where = " with a penalty on leaving the start" if regime else ""
     where += ", over the task's vocabulary" if vocabulary else ""
-    end, start = regime + vocabulary, f"kl_start{vocabulary}"
+    end, start = direction + regime + vocabulary, f"{kind}_start{vocabulary}"
+
+    def add(what: str, said: tuple[str, str], after: str, before: str) -> None:
+        _add(f"d_{what}{end}", *said, partial(_change, after=after, before=before), (after, before))
+
     for arm, what in ARM_MEANINGS.items():
-        after = f"kl_{arm}{end}"
-        summary = f"Change of the held-out divergence by {what}{where}."
-        formula = f"KL(p‖π) after arm {arm} − KL(p‖π) of the start"
-        _add(f"d_{arm}{end}", summary, formula, partial(_change, after=after, before=start), (after, start))
+        said = f"Change of the held-out {name} by {what}{where}.", f"{name} after arm {arm} − {name} of the start"
+        add(arm, said, f"{kind}_{arm}{regime}{vocabulary}", start)
     for other in ("random", "shuffled", "zero", "sup_cont"):
-        after, before = f"kl_true{end}", f"kl_{other}{end}"
-        summary = f"How much nearer the reward brings the decoder than {ARM_MEANINGS[other]}{where}."
-        formula = f"KL(p‖π) after arm true − KL(p‖π) after arm {other}"
-        _add(
-            f"d_true_minus_{other}{end}",
-            summary,
-            formula,
-            partial(_change, after=after, before=before),
-            (after, before),
+        said = (
+            f"How much nearer the reward brings the decoder, by {name}, than {ARM_MEANINGS[other]}{where}.",
+            f"{name} after arm true − {name} after arm {other}",
         )
-    after, before = f"klr_true{end}", f"klr_start{vocabulary}"
-    summary = f"Change by the reward of the divergence the other way, which rewards on samples push{where}."
-    formula = "KL(π‖p) after arm true − KL(π‖p) of the start"
-    _add(f"d_true_reverse{end}", summary, formula, partial(_change, after=after, before=before), (after, before))
+        after, before = (f"{kind}_{arm}{regime}{vocabulary}" for arm in ("true", other))
+        add(f"true_minus_{other}", said, after, before)
 
 
 def _add_working(regime: str) -> None:
@@ -102,18 +103,17 @@ def _add_margin() -> None:
     _add("reward_margin", summary, "stated by the task, nats/token", partial(_least, names=("margin",)), ("margin",))
 
 
-def concluded(numbers: Mapping[str, Bounds], regime: str, vocabulary: str) -> tuple[str, str]:
+def concluded(numbers: Mapping[str, Bounds], regime: str, vocabulary: str, direction: str = "") -> tuple[str, str]:
     """Return the verdict on a reward and its reason; the first that holds, in this order.
 
     ``BROKEN_CONTROL``, ``HARMFUL``, ``CONTROL_IMPROVES``, ``SIGNAL``, ``NO_SIGNAL`` (shown: an interval within the
     margin), ``INCONCLUSIVE``.
     """
-    end = regime + vocabulary
+    end = direction + regime + vocabulary
     true, drawn, apart = (numbers[f"d_{name}{end}"] for name in ("true", "random", "true_minus_random"))
     margin = numbers["reward_margin"].value
-    said = (
-        f"the reward changes the divergence by {true}, random rewards by {drawn}, the difference is {apart} nats/token"
-    )
+    name = DIVERGENCES[direction][1]
+    said = f"the reward changes {name} by {true}, random rewards by {drawn}, the difference is {apart} nats/token"
     if numbers[f"reward_spread{regime}"].value == 0:
         return "NO_SIGNAL", f"the reward is the same whatever is sampled; {said}"
     for what, name in (("weights", "moved"), ("policy gradient", "gradient")):
@@ -140,8 +140,8 @@ def _beside(true: Bounds, drawn: Bounds, over: Bounds) -> str:
     return f"their intervals {'overlap' if overlap else 'do not overlap'}; {gains} (difference {over})"
 
 
-def _add_rule(regime: str, vocabulary: str) -> None:
-    end = regime + vocabulary
+def _add_rule(direction: str, regime: str, vocabulary: str) -> None:
+    end = direction + regime + vocabulary
     changes = ("true", "random", "zero", "true_minus_random", "true_minus_sup_cont")
     needs = (
         *(f"d_{name}{end}" for name in changes),
@@ -149,18 +149,13 @@ def _add_rule(regime: str, vocabulary: str) -> None:
         "reward_margin",
     )
     name = "reward, kept near the start" if regime else "reward"
-    add_rule(
-        Rule(
-            name + (" (task's vocabulary)" if vocabulary else ""),
-            needs,
-            partial(concluded, regime=regime, vocabulary=vocabulary),
-        )
-    )
+    name += f", by {DIVERGENCES[direction][1]}" + (" (task's vocabulary)" if vocabulary else "")
+    add_rule(Rule(name, needs, partial(concluded, regime=regime, vocabulary=vocabulary, direction=direction)))
 
 
 _add_margin()
 for _regime in ("", ANCHORED):
     _add_working(_regime)
-    for _vocabulary in ("", SUBVOCAB):
-        _add_changes(_regime, _vocabulary)
-        _add_rule(_regime, _vocabulary)
+    for _direction, _vocabulary in itertools.product(DIVERGENCES, ("", SUBVOCAB)):
+        _add_changes(_direction, _regime, _vocabulary)
+        _add_rule(_direction, _regime, _vocabulary)

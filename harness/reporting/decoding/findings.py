@@ -161,12 +161,13 @@ class Regime:
 
 @dataclass(frozen=True)
 class Reward:
-    """The control of one method's reward. ``start`` is the divergence before, nats per token."""
+    """The control of one method's reward by one divergence, ``start`` being that before, nats per token."""
 
     where: Where
     label: str
     seeds: int
     beta: float | None
+    divergence: str
     start: Measure
     vocabulary: int | None
     regimes: tuple[Regime, ...]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.board.pool import Entry
 from harness.metrics.contract import SUBVOCAB
-from harness.metrics.reward import ANCHORED, ARM_MEANINGS
+from harness.metrics.reward import ANCHORED, ARM_MEANINGS, DIVERGENCES
 from harness.metrics.verdicts import Verdict, rules
 from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding.findings import ArmChange, Regime, Reward
@@ -26,13 +26,16 @@ MEANINGS = {
 
 
 def rewards(sources: Sequence[Source]) -> tuple[Reward, ...]:
-    """Return the verdicts on every contestant's reward."""
+    """Return the verdicts on every contestant's reward, by either divergence."""
     return tuple(
-        _reward(source, entry) for source in of_track(sources, "reward_control") for entry in source.contestants
+        _reward(source, entry, direction)
+        for source in of_track(sources, "reward_control")
+        for entry in source.contestants
+        for direction in DIVERGENCES
     )
 
 
-def _reward(source: Source, entry: Entry) -> Reward:
+def _reward(source: Source, entry: Entry, direction: str) -> Reward:
     suffix = "" if vocabulary(entry) is None else SUBVOCAB
     reached = {verdict.name: verdict for verdict in verdicts(list(entry.measured.values()))}
     return Reward(
@@ -40,24 +43,25 @@ def _reward(source: Source, entry: Entry) -> Reward:
         label=entry.label,
         seeds=len(entry.measured),
         beta=entry.head.details.get("beta"),
-        start=_start(entry, suffix),
+        divergence=DIVERGENCES[direction][1],
+        start=_start(entry, direction, suffix),
         vocabulary=vocabulary(entry),
-        regimes=tuple(_regime(entry, regime, suffix, reached) for regime in ("", ANCHORED)),
+        regimes=tuple(_regime(entry, direction + regime, suffix, reached) for regime in ("", ANCHORED)),
         records=records(entry),
         notes=notes(source, [entry]),
     )
 
 
-def _regime(entry: Entry, regime: str, suffix: str, reached: Mapping[str, Verdict]) -> Regime:
+def _regime(entry: Entry, which: str, suffix: str, reached: Mapping[str, Verdict]) -> Regime:
     # The rule of a regime is the one that reads its change by the reward.
-    name = next((rule.name for rule in rules() if f"d_true{regime}{suffix}" in rule.needs), "")
+    name = next((rule.name for rule in rules() if f"d_true{which}{suffix}" in rule.needs), "")
     verdict = reached.get(name) or Verdict(name, "INCONCLUSIVE", "the record lacks parts that the rule reads")
-    arms = [ArmChange(arm, what, number(entry, f"d_{arm}{regime}")) for arm, what in ARM_MEANINGS.items()]
-    over = [ArmChange(arm, ARM_MEANINGS[arm], number(entry, f"d_true_minus_{arm}{regime}")) for arm in _OTHERS]
-    title = "with a penalty on leaving the start" if regime else "without a penalty"
+    arms = [ArmChange(arm, what, number(entry, f"d_{arm}{which}")) for arm, what in ARM_MEANINGS.items()]
+    over = [ArmChange(arm, ARM_MEANINGS[arm], number(entry, f"d_true_minus_{arm}{which}")) for arm in _OTHERS]
+    title = "with a penalty on leaving the start" if which.endswith(ANCHORED) else "without a penalty"
     return Regime(title, verdict.word, verdict.reason, MEANINGS[verdict.word], tuple(arms), tuple(over))
 
 
-def _start(entry: Entry, suffix: str) -> Measure:
+def _start(entry: Entry, direction: str, suffix: str) -> Measure:
     """Return the divergence of the decoder that all arms start from."""
-    return mean_of(list(entry.measured.values()), f"kl_start{suffix}", "n")
+    return mean_of(list(entry.measured.values()), f"{DIVERGENCES[direction][0]}_start{suffix}", "n")

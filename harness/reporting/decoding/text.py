@@ -30,7 +30,8 @@ def lines(findings: Findings) -> tuple[tuple[str, ...], list[list[str]]]:
     for reward in findings.rewards:
         rows += [
             [
-                "reward", regime.title, reward.label, words.place(reward.where), words.signed(regime.arms[0].change),
+                "reward", f"{reward.divergence}, {regime.title}", reward.label, words.place(reward.where),
+                words.signed(regime.arms[0].change),
                 regime.word, _first(reward.records),
             ]
             for regime in reward.regimes
@@ -144,7 +145,7 @@ def _answers(found: Answers) -> Iterator[str]:
 
 def _reward(found: Reward) -> Iterator[str]:
     yield from (
-        f"### {inert(found.label)}: {inert(words.place(found.where))}",
+        f"### {inert(found.label)}, by {found.divergence}: {inert(words.place(found.where))}",
         "",
         f"{inert(words.started(found))}.",
         "",

@@ -40,7 +40,7 @@ def picture(reward: Reward, key: str) -> Markup | None:
         return None
     axis, arms = _axis(ends), [arm.arm for arm in reward.regimes[0].arms]
     height = LINE * len(arms)
-    inside = list(_ground(axis, arms, height))
+    inside = list(_ground(axis, arms, reward.divergence))
     for regime, look in zip(reward.regimes, MARKS, strict=True):
         inside += _marks(regime, look, axis)
     size = (LEFT + WIDTH + RIGHT, TOP + height + BELOW)
@@ -53,7 +53,8 @@ def _axis(ends: Sequence[float]) -> Axis:
     return Axis(low - room, high + room, False, WIDTH)
 
 
-def _ground(axis: Axis, arms: Sequence[str], height: int) -> Iterator[str]:
+def _ground(axis: Axis, arms: Sequence[str], divergence: str) -> Iterator[str]:
+    height = LINE * len(arms)
     for tick in axis.ticks():
         at = LEFT + axis.place(tick)
         yield drawing.path("grid", f"M{drawing.number(at)} {TOP}v{height}")
@@ -62,7 +63,9 @@ def _ground(axis: Axis, arms: Sequence[str], height: int) -> Iterator[str]:
         yield drawing.words("tick y", (LEFT - 8, TOP + LINE * (i + 0.5) + 4), arm)
     yield drawing.path("axis", f"M{LEFT} {TOP}v{height}h{WIDTH}")
     yield drawing.path("zero", f"M{drawing.number(LEFT + axis.place(0.0))} {TOP}v{height}")
-    yield drawing.words("title", (LEFT + WIDTH / 2, TOP + height + 36), "change of KL(p‖π), nats/token; left is nearer")
+    yield drawing.words(
+        "title", (LEFT + WIDTH / 2, TOP + height + 36), f"change of {divergence}, nats/token; left is nearer"
+    )
 
 
 def _marks(regime: Regime, look: tuple[str, str, float], axis: Axis) -> Iterator[str]:

@@ -145,8 +145,8 @@ def started(found: Reward) -> str:
     """Say what a reward was tried on."""
     beta = "" if found.beta is None else f"; the penalty weighs {found.beta:g}"
     return (
-        f"{seeds(found.seeds)}; at the start KL(p‖π) is {figure(found.start)} nats/token, {tokens(found.vocabulary)}"
-        f"{beta}; {found.where.model}"
+        f"{seeds(found.seeds)}; at the start {found.divergence} is {figure(found.start)} nats/token, "
+        f"{tokens(found.vocabulary)}{beta}; {found.where.model}"
     )
 
 
