@@ -1,8 +1,8 @@
 """How a language model answers questions while something is done to it, and what that changes.
 
 Sums per cluster: ``n`` questions, ``right`` answers, ``exact`` and ``f1`` as SQuAD has them, ``gold_logp`` nats of the
-right answer's ``gold_tokens`` tokens, ``choice_logp`` nats of the right choice among all choices; with ``_clean`` behind
-their names the same of the model as it is.
+right answer's ``gold_tokens`` tokens, ``choice_logp`` nats of the right choice among all choices. With ``_clean``
+behind their names the same of the model as it is.
 """
 
 from __future__ import annotations

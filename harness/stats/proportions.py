@@ -50,7 +50,7 @@ def acc_ci(correct_N: Array, cluster_N: Array, plan: Plan | None = None) -> Esti
     if not np.isin(correct_N, (0, 1)).all():
         raise ValueError(f"correct must hold 0 and 1 only, got {correct_N[~np.isin(correct_N, (0, 1))][0]}")
     _, index_N = np.unique(cluster_N, return_inverse=True)
-    return share_ci(np.bincount(index_N, weights=correct_N), np.bincount(index_N).astype(np.float64), plan)
+    return share_ci(np.bincount(index_N, correct_N).astype(np.float64), np.bincount(index_N).astype(np.float64), plan)
 
 
 def share_ci(right_C: Array, n_C: Array, plan: Plan | None = None) -> Estimate:
