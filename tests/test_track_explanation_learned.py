@@ -12,7 +12,7 @@ from running import record_of, values
 from harness.run.engine import Outcome
 from harness.run.evaluate import evaluate
 from harness.tracks.importance import Importance
-from harness.tracks.kept_effects import effects_key, kept
+from harness.tracks.kept_effects import effects_key, measured_once
 
 TASK = """\
 task: explain_learned
@@ -85,11 +85,11 @@ def test_a_torn_file_of_effects_is_measured_again(tmp_path: Path) -> None:
         times.append(1)
         return effect_nF
 
-    assert torch.equal(kept(path, compute, code_nF), effect_nF)
-    assert torch.equal(kept(path, compute, code_nF), effect_nF)
+    assert torch.equal(measured_once(path, compute, code_nF), effect_nF)
+    assert torch.equal(measured_once(path, compute, code_nF), effect_nF)
     assert len(times) == 1
     path.write_bytes(path.read_bytes()[:-3])
-    assert torch.equal(kept(path, compute, code_nF), effect_nF)
+    assert torch.equal(measured_once(path, compute, code_nF), effect_nF)
     assert len(times) == 2
 
 
