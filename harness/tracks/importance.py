@@ -168,6 +168,9 @@ class Importance:
         found_nF = torch.zeros_like(code_nF)
         for n, point in enumerate(points):
             active_k = torch.nonzero(code_nF[n]).flatten()
+            if not len(active_k):
+                # No pass through the model takes no token.
+                continue
             removed_kD = code_nF[n, active_k, None] * direction_FD[active_k]
             found_nF[n, active_k] = point.value - self.values(point, point.x_TD[-1].to(removed_kD) - removed_kD)
             self.site.resources.progress("ablating latents", n + 1, len(points))
