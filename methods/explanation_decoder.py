@@ -135,7 +135,8 @@ class ExplanationDecoder(Explainer):
         surprise_nS = -self.writer(heard, lesson.active, lesson.token_nS)
         tokens = ((lesson.token_nS != END).sum(1) + 1).sum()
         wrong = smooth_l1_loss(heard.effect_nK[there_nK], lesson.effect_nK[there_nK])
-        return surprise_nS.sum() / tokens + self.params.effects * wrong
+        objective: Tensor = surprise_nS.sum() / tokens + self.params.effects * wrong
+        return objective
 
     @torch.no_grad()
     def _worth(self, held: Lesson) -> float:
