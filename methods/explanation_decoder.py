@@ -75,6 +75,8 @@ class ExplanationDecoder(Explainer):
         self.register_buffer("size", torch.ones(()))
         self.register_buffer("effect", torch.ones(()))
         self.found: dict[str, float] = {}
+        # Nothing is left out at random but while it is fitted.
+        self.eval()
 
     @property
     def dictionary(self) -> Dictionary:
@@ -133,7 +135,8 @@ class ExplanationDecoder(Explainer):
         surprise_nS = -self.writer(heard, lesson.active, lesson.token_nS)
         tokens = ((lesson.token_nS != END).sum(1) + 1).sum()
         wrong = smooth_l1_loss(heard.effect_nK[there_nK], lesson.effect_nK[there_nK])
-        return surprise_nS.sum() / tokens + self.params.effects * wrong
+        objective: Tensor = surprise_nS.sum() / tokens + self.params.effects * wrong
+        return objective
 
     @torch.no_grad()
     def _worth(self, held: Lesson) -> float:
@@ -148,7 +151,8 @@ class ExplanationDecoder(Explainer):
         """Return the guessed effects that sentences point by, ``[n, F]``, nats."""
         active = Active.of(asked)
         heard = self.encoder(self._scaled(active))
-        return active.scatter(heard.effect_nK * self.effect, asked.code_nF.shape[1])
+        effect_nF: Tensor = active.scatter(heard.effect_nK * self.effect, asked.code_nF.shape[1])
+        return effect_nF
 
     @torch.no_grad()
     def sentences(self, asked: Predictions) -> list[Sentence]:

@@ -12,7 +12,7 @@ from running import record_of, values
 from harness.run.engine import Outcome
 from harness.run.evaluate import evaluate
 from harness.tracks.importance import Importance
-from harness.tracks.kept_effects import effects_key, kept
+from harness.tracks.kept_effects import effects_key, measured_once
 
 TASK = """\
 task: explain_learned
@@ -62,12 +62,14 @@ def test_a_decoder_is_measured_beside_its_null_and_no_effect_is_measured_twice(
     assert not [one for one in first.records if one.record.status != "ok"]
     found = values(record_of(first, "explanation_decoder"))
     assert None not in found.values()
-    assert found["sentence_length"] is not None and found["sentence_length"] <= 5
+    assert found["sentence_length"] is not None
+    assert found["sentence_length"] <= 5
     # The decoder and its null learn from the same 24; all three are measured on the same 8.
     assert sum(measured) == 24 + 8
     fits = len(list((cache / "fits").iterdir()))
     run(tmp_path, "b")
-    assert sum(measured) == 24 + 8 and len(list((cache / "fits").iterdir())) == fits
+    assert sum(measured) == 24 + 8
+    assert len(list((cache / "fits").iterdir())) == fits
     # What it learns from is a part of what it is; the dictionary below is not fitted again.
     run(tmp_path, "c", train_predictions="12")
     assert len(list((cache / "fits").iterdir())) == fits + 2
@@ -83,11 +85,11 @@ def test_a_torn_file_of_effects_is_measured_again(tmp_path: Path) -> None:
         times.append(1)
         return effect_nF
 
-    assert torch.equal(kept(path, compute, code_nF), effect_nF)
-    assert torch.equal(kept(path, compute, code_nF), effect_nF)
+    assert torch.equal(measured_once(path, compute, code_nF), effect_nF)
+    assert torch.equal(measured_once(path, compute, code_nF), effect_nF)
     assert len(times) == 1
     path.write_bytes(path.read_bytes()[:-3])
-    assert torch.equal(kept(path, compute, code_nF), effect_nF)
+    assert torch.equal(measured_once(path, compute, code_nF), effect_nF)
     assert len(times) == 2
 
 

@@ -26,11 +26,11 @@ def effects_key(place: Sequence[object], tensors: Sequence[Tensor]) -> str:
     for tensor in tensors:
         total.update(str((tensor.dtype, tuple(tensor.shape))).encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    code = code_hash(PACKAGE / "tracks" / "importance.py", PACKAGE / "lm" / "model.py")
+    code = code_hash(PACKAGE / "tracks" / "importance.py", PACKAGE / "lm" / "model.py", PACKAGE / "lm" / "past.py")
     return digest([list(place), total.hexdigest(), code])
 
 
-def kept(path: Path, compute: Callable[[], Tensor], like: Tensor) -> Tensor:
+def measured_once(path: Path, compute: Callable[[], Tensor], like: Tensor) -> Tensor:
     """Return effects ``[n, F]`` from a file, or compute and write them; a torn or foreign file counts as none.
 
     Args:

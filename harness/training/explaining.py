@@ -61,9 +61,6 @@ class SetEncoder(nn.Module):
         rank = row_FR.shape[1]
         self.own = nn.Embedding(len(direction_FD), shape.width)
         self.own_effect = nn.Embedding(len(direction_FD), 1)
-        for table in (self.own, self.own_effect):
-            # Nothing is known of a latent that was never seen.
-            nn.init.zeros_(table.weight)
         self.sized = nn.Linear(3, shape.width)
         self.rowed = nn.Linear(rank, shape.width)
         self.summed = nn.Sequential(nn.Linear(2 * shape.width + rank, shape.width), nn.GELU())
@@ -71,6 +68,9 @@ class SetEncoder(nn.Module):
         self.mixed = nn.Sequential(nn.Linear(2 * shape.width, shape.width), nn.GELU())
         self.more = nn.Linear(shape.width, 1)
         self.dropout = nn.Dropout(shape.dropout)
+        # Nothing is known of a latent that was never seen, and no effect is guessed before any was.
+        for part in (self.own, self.own_effect, self.slope, self.more):
+            nn.init.zeros_(part.weight)
 
     def forward(self, active: Active) -> Heard:
         """Read sets; sizes are in units of a typical size."""
