@@ -99,6 +99,15 @@ def test_it_says_whose_prediction_and_what_was_measured() -> None:
         assert said in text, said
 
 
+def test_every_class_has_a_rule() -> None:
+    own = explained(model=explained().prediction)
+    head, body = explained_html(file(own, explained(2), whose="decoder", tokens=["a"] * 4), "x.json").split("<body>")
+    used = {name for found in re.findall(r'class="([^"]*)"', body) for name in found.split()}
+    ruled = set(re.findall(r"\.(-?[A-Za-z_][\w-]*)", head.split("<style>")[1].split("</style>")[0]))
+    assert used - ruled == set()
+    assert body.count('class="theme"') == 1
+
+
 def test_what_is_missing_is_said() -> None:
     nothing = explained(latents=0, sentence=["No latent speaks."], faithfulness=None)
     without = Labels(source=None, page=None, command="harness features topk", layer=14)
