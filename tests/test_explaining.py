@@ -300,7 +300,7 @@ WRONG = {
     "empty": (["explain", "--method", "topk", "--text", " \n"], "--text: it is empty"),
     "method": ([*ALONE, "topkk"], "unknown method 'topkk'. Did you mean 'topk'?"),
     "methods": ([*ALONE, "topk,pca"], "--method: one method explains at a time, got 'topk,pca'"),
-    "probe": ([*ALONE, "raw_lr"], "--method: 'raw_lr' is a error_probe, which explains no prediction"),
+    "probe": ([*ALONE, "raw_lr"], "--method: 'raw_lr' is an error_probe, which explains no prediction"),
     "derived": ([*ALONE, "permuted_decoder"], "is a control of other methods, which explains no prediction"),
     "task": ([*ALONE, "topk", "--task", "gsm_symbolc"], "unknown task 'gsm_symbolc'. Did you mean 'gsm_symbolic'?"),
     "other track": ([*ALONE, "rank_random", "--task", "gsm_symbolic"], "takes dictionary"),
