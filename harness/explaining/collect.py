@@ -92,11 +92,15 @@ class Explaining:
     ) -> tuple[list[Explained], list[int]]:
         """Explain each of so many predictions, as the language model goes on; also return the ids that it says.
 
-        There are fewer where it ends its text.
+        There are fewer where it ends its text; raises ``UserError`` where the method breaks its contract.
         """
         explained, after = list[Explained](), list[int]()
-        while len(explained) < tokens and after[-1:] != [self.model.eos_id]:
-            one, following = self.explain([*ids, *after], labels)
+        ends = ([self.model.eos_id], [self.model.bos_id])
+        while len(explained) < tokens and after[-1:] not in ends:
+            try:
+                one, following = self.explain([*ids, *after], labels)
+            except CellError as error:
+                raise UserError(f"method '{self.cell.entry.found.slug}': {error}") from error
             explained.append(one)
             after.append(following)
             self.resources.progress("explaining predictions", len(explained), tokens)
