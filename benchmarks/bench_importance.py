@@ -22,7 +22,7 @@ from torch import Tensor
 
 import harness.cli  # noqa: F401 - sets what torch reads when it is loaded, as the command does
 from harness.api import Dictionary, Explainer, silent
-from harness.run.evaluate import prepare
+from harness.run.evaluate import Options, prepare
 from harness.run.fitting import Fitter
 from harness.run.tracks import make_track
 from harness.tracks.explanation import Explanation
@@ -34,7 +34,7 @@ ROUNDS = 3
 
 def begin(predictions: int) -> tuple[Explanation, Dictionary]:
     """Return the track, ready to measure, and the dictionary of the method."""
-    options: dict[str, Any] = {"controls": False, "seeds": (0,), "set": {"explanation.predictions": str(predictions)}}
+    options: Options = {"controls": False, "seeds": (0,), "set": {"explanation.predictions": str(predictions)}}
     with tempfile.TemporaryDirectory() as folder:
         call = prepare([METHOD], TASK, Path(folder), options)
         track = make_track(call.groups[-1], call.resources(silent))
@@ -53,7 +53,13 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def bare(importance: Importance, chosen: Chosen) -> None:
+def bare(importance: Importance, read: list[Chosen]) -> None:
+    """Run the rest of the model once forwards and backwards on every batch."""
+    for chosen in read:
+        bare_batch(importance, chosen)
+
+
+def bare_batch(importance: Importance, chosen: Chosen) -> None:
     """Run the rest of the model once forwards and backwards, on the texts of all predictions of a batch."""
     length_n = torch.tensor([len(point.ids_T) for point in chosen.points])
     row_n = torch.tensor([row for row, _ in chosen.at])
@@ -93,7 +99,7 @@ def slopes(track: Explanation, dictionary: Dictionary, read: list[Chosen]) -> No
         seconds["slopes"].append(timed(lambda asked=asked: [one.slope(0) for one in asked]))  # type: ignore[misc]
         torch.autograd.grad = grad
         with torch.enable_grad():
-            seconds["bare"].append(timed(lambda: [bare(track.importance, chosen) for chosen in read]))
+            seconds["bare"].append(timed(lambda: bare(track.importance, read)))
     predictions = sum(len(chosen.points) for chosen in read)
     active = sum(float((one.code_nF != 0).sum()) for one in asked)
     print(f"slopes of {active:.0f} active latents in {predictions} predictions: {passes} backward passes")
@@ -117,10 +123,8 @@ def ablations(track: Explanation, read: list[Chosen], latents: int) -> None:
         changed_AD = point.x_TD[-1] - removed_AD
         seconds["branches"].append(timed(lambda changed_AD=changed_AD: track.importance.values(point, changed_AD)))  # type: ignore[misc]
         seconds["whole"].append(timed(lambda: whole_runs(track.importance, chosen, removed_AD)))
-    each = 1000 * min(seconds["branches"]) / latents
-    print(
-        f"ablation of {latents} latents at token {len(point.ids_T)}: {each:.1f} ms each, {ratio(seconds):.3f} of whole runs"
-    )
+    each = f"{1000 * min(seconds['branches']) / latents:.1f} ms each, {ratio(seconds):.3f} of whole runs"
+    print(f"ablation of {latents} latents at token {len(point.ids_T)}: {each}")
 
 
 def main() -> None:

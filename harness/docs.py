@@ -160,6 +160,9 @@ def _task(task: TaskSpec) -> Iterator[str]:
         facts.insert(0, f"language model: `{task.model}` at {site}")
     if task.vocab:
         facts.append(f"next tokens told apart: the {task.vocab.top} most frequent, and all others as one")
+    if task.explanation:
+        asked = task.explanation
+        facts.append(f"predictions: {asked.predictions}; to learn from: {asked.train_predictions}")
     if task.corpus:
         facts.insert(1, f"methods are fitted on the task `{task.corpus}`")
     yield _list(*facts)

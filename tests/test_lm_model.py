@@ -339,9 +339,31 @@ def test_branches_equal_one_pass_each(model: LanguageModel) -> None:
     torch.testing.assert_close(model.branches(ids_T, layer, x_TD, last_AD), torch.stack(naive), rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_tokens_behind_several_texts_equal_one_run_of_each(model: LanguageModel) -> None:
+    """Texts of other lengths, one of a single token, beside each other; each twice."""
+    ids_BT, layer, draw = batch()[0], 1, torch.Generator().manual_seed(0)
+    pasts, changed = [], []
+    for row, length in ((0, 7), (1, 4), (0, 1)):
+        ids_T = ids_BT[row, :length]
+        x_TD = model.read(ids_T[None], torch.ones(1, length), [layer])[layer][0]
+        pasts.append(model.past(ids_T, layer, x_TD))
+        changed.append(x_TD)
+    of_A = torch.tensor([2, 0, 1, 1, 0, 2])
+    last_AD = torch.stack([changed[text][-1] for text in of_A.tolist()])
+    last_AD = last_AD + torch.randn(last_AD.shape, generator=draw)
+    naive = []
+    for text, last_D in zip(of_A.tolist(), last_AD, strict=True):
+        x_1TD = torch.cat([changed[text][:-1], last_D[None]])[None]
+        ids_1T = pasts[text].ids_T[None]
+        naive.append(model.resume(ids_1T, torch.ones_like(ids_1T), layer, x_1TD)[0, -1])
+    for _ in range(2):
+        torch.testing.assert_close(model.follow(pasts, of_A, last_AD), torch.stack(naive), rtol=1e-4, atol=1e-5)
+
+
 def test_branches_refuse_what_does_not_fit(tiny: LanguageModel) -> None:
     x_TD = torch.zeros(4, tiny.info.width)
-    with pytest.raises(ValueError, match="do not fit 3 tokens"):
+    with pytest.raises(ValueError, match="does not fit 3 tokens"):
         tiny.branches(torch.arange(3), 1, x_TD, x_TD[:2])
 
 

@@ -10,12 +10,13 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.errors import UserError
 from harness.lm.blocks import device_of, find_blocks, forwards, hidden_of, hooked, with_hidden
 from harness.lm.facts import check_layers
 from harness.lm.info import Identity, describe
+from harness.lm.past import Past, as_mask, joined, sees, states_of
 from harness.lm.probe import TOLERANCE, check_equal, probe
 
 
@@ -154,36 +155,72 @@ class LanguageModel:
     def branches(self, ids_T: Tensor, layer: int, x_TD: Tensor, last_AD: Tensor) -> Tensor:
         """Return the final hidden states ``[A, D]`` at the last token, had block ``layer`` returned ``last_AD`` there.
 
-        The tokens before it are run once for all: each of the ``A`` stands at the last token's position and sees them
-        and itself. A model that attends to a window shorter than the text, or takes no such mask, runs them
-        once for each.
+        As ``follow`` of one ``past``.
+        """
+        past = self.past(ids_T, layer, x_TD)
+        return self.follow([past], torch.zeros(len(last_AD), dtype=torch.int64), last_AD)
+
+    @torch.no_grad()
+    def past(self, ids_T: Tensor, layer: int, x_TD: Tensor) -> Past:
+        """Run the blocks above ``layer`` on all tokens of a text but the last, once for all that ``follow`` is asked.
+
+        A model that attends to a window shorter than the text, or takes no mask of our own, runs nothing here.
 
         Args:
             ids_T: int64 token ids of one text.
             layer: the block, from 0.
             x_TD: what it returned, of which the last row is not looked at.
-            last_AD: what it is to have returned at the last token.
 
         Raises:
             UserError: the layer is out of range.
             ValueError: shapes that do not fit.
         """
-        before, several = len(ids_T) - 1, len(last_AD)
-        if x_TD.shape != (before + 1, self.info.width) or last_AD.shape != (several, self.info.width):
-            shapes = f"x_TD {tuple(x_TD.shape)} and last_AD {tuple(last_AD.shape)}"
-            raise ValueError(f"{shapes} do not fit {before + 1} tokens of width {self.info.width}")
+        if x_TD.shape != (len(ids_T), self.info.width):
+            raise ValueError(f"x_TD {tuple(x_TD.shape)} does not fit {len(ids_T)} tokens of width {self.info.width}")
         check_layers([layer], self.info.blocks, self.info.name)
+        before = len(ids_T) - 1
         if not self._packs or before >= self._window:
-            rows_ATD = torch.cat([x_TD[:before].to(last_AD).expand(several, -1, -1), last_AD[:, None]], 1)
-            ids_AT = ids_T.expand(several, -1)
-            return self.resume(ids_AT, torch.ones_like(ids_AT), layer, rows_ATD)[:, -1]
-        row_S = torch.cat([torch.arange(before), torch.full((several,), before)])
-        x_SD = torch.cat([x_TD[:before].to(last_AD), last_AD])
-        sees_SS = (row_S[:, None] > row_S[None, :]) | torch.eye(before + several, dtype=torch.bool)
-        lowest = torch.finfo(self._probe.head_dtype).min
-        mask_SS = torch.zeros(sees_SS.shape, dtype=self._probe.head_dtype).masked_fill(~sees_SS, lowest)
-        placed = {"attention_mask": mask_SS[None, None], "position_ids": row_S[None]}
-        return self._resumed(layer, x_SD[None], ids_T[row_S][None], placed)[0, before:]
+            return Past(ids_T, layer, x_TD, None)
+        if layer == self.info.blocks - 1 or before == 0:
+            return Past(ids_T, layer, x_TD, ())
+        cache, row_T = DynamicCache(), torch.arange(before)
+        mask = as_mask(row_T[:, None] >= row_T[None, :], self._probe.head_dtype)
+        placed = {"attention_mask": mask, "position_ids": row_T[None]}
+        self._resumed(layer, x_TD[None, :before], ids_T[None, :before], placed, cache)
+        return Past(ids_T, layer, x_TD, states_of(cache, layer))
+
+    def follow(self, pasts: Sequence[Past], of_A: Tensor, last_AD: Tensor) -> Tensor:
+        """Return the final hidden states ``[A, D]`` at the last tokens of texts, had their block returned ``last_AD``.
+
+        Args:
+            pasts: what ``past`` returned, all of one block.
+            of_A: int64; the text, from 0, that each of the ``A`` is the last token of. They do not see one another.
+            last_AD: what the block is to have returned there.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if last_AD.shape != (len(of_A), self.info.width):
+            raise ValueError(f"last_AD {tuple(last_AD.shape)} does not fit {len(of_A)} of width {self.info.width}")
+        if any(past.states is None for past in pasts):
+            return self._each(pasts, of_A, last_AD)
+        last_T = torch.tensor([past.before for past in pasts])
+        ids_A = torch.stack([past.ids_T[-1] for past in pasts])[of_A]
+        mask = as_mask(sees(pasts, of_A), self._probe.head_dtype)
+        placed = {"attention_mask": mask, "position_ids": last_T[of_A][None]}
+        return self._resumed(pasts[0].layer, last_AD[None], ids_A[None], placed, joined(pasts))[0]
+
+    def _each(self, pasts: Sequence[Past], of_A: Tensor, last_AD: Tensor) -> Tensor:
+        """Return what ``follow`` does, by running the whole text for each."""
+        found_AD = torch.zeros_like(last_AD)
+        for text, past in enumerate(pasts):
+            own_k = torch.nonzero(of_A == text).flatten()
+            before_kTD = past.x_TD[:-1].to(last_AD).expand(len(own_k), -1, -1)
+            ids_kT = past.ids_T.expand(len(own_k), -1)
+            x_kTD = torch.cat([before_kTD, last_AD[own_k][:, None]], dim=1)
+            final_kD = self.resume(ids_kT, torch.ones_like(ids_kT), past.layer, x_kTD)[:, -1]
+            found_AD = found_AD.index_put((own_k,), final_kD.to(found_AD))
+        return found_AD
 
     @property
     def _window(self) -> float:
@@ -206,7 +243,14 @@ class LanguageModel:
             logits: Tensor = self._network(input_ids=ids_BT, use_cache=False).logits
         return logits[0].float()
 
-    def _resumed(self, layer: int, x_BTD: Tensor, ids_BT: Tensor, placed: Mapping[str, Tensor]) -> Tensor:
+    def _resumed(
+        self,
+        layer: int,
+        x_BTD: Tensor,
+        ids_BT: Tensor,
+        placed: Mapping[str, Tensor],
+        cache: DynamicCache | None = None,
+    ) -> Tensor:
         """Run the blocks above ``layer`` on ``x_BTD``; ``placed`` says what each token may see, and where it stands."""
         device = device_of(self._blocks[layer], self._device)
         skeleton = self._probe.skeleton
@@ -214,11 +258,12 @@ class LanguageModel:
         # Lower blocks return x as well: what flows between them is never looked at.
         stand_in = forwards(self._blocks[: layer + 1], lambda *_args, **_kwargs: output)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x_BTD.requires_grad), stand_in:
-            return self._run_body(ids_BT, placed)
+            return self._run_body(ids_BT, placed, cache)
 
-    def _run_body(self, ids_BT: Tensor, placed: Mapping[str, Tensor]) -> Tensor:
+    def _run_body(self, ids_BT: Tensor, placed: Mapping[str, Tensor], cache: DynamicCache | None = None) -> Tensor:
         there = {name: value.to(self._device) for name, value in placed.items()}
-        output = self._probe.body(input_ids=ids_BT.to(self._device), use_cache=False, **there)
+        kept = {} if cache is None else {"past_key_values": cache}
+        output = self._probe.body(input_ids=ids_BT.to(self._device), use_cache=cache is not None, **there, **kept)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -251,7 +296,7 @@ class LanguageModel:
         ids_T = self._probe.ids_BT[0].cpu()
         try:
             found_2D = self.branches(ids_T, layer, x_TD, x_TD[-1:].expand(2, -1))
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, AttributeError, LookupError):
             return False
         allowed = TOLERANCE.get(self._probe.head_dtype, 0.0) * float(final_D.abs().max())
         return bool((found_2D - final_D.to(found_2D)).abs().max() <= allowed)

@@ -6,6 +6,7 @@ predicting token is changed, by decoder rows: what the dictionary leaves out of 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,14 +18,17 @@ from harness.api import Dictionary, Predictions
 from harness.data.tokens import TokenBatch
 from harness.lm.filling import piece_ids
 from harness.lm.model import LanguageModel
+from harness.lm.past import Past
 from harness.tracks.site import Site
 from harness.tracks.sums import check_output
 
 # Changed activations that are run on at once.
 BRANCHES = 256
+# Texts of which keys and values are kept: some megabytes each.
+PASTS = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """One prediction: a text up to the token that predicts.
 
@@ -80,15 +84,26 @@ class Chosen:
 
 
 class Importance:
-    """Runs the model of a site on from changed activations."""
+    """Runs the model of a site on from changed activations; what stands before a prediction is run once."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self._pasts: OrderedDict[Point, Past] = OrderedDict()
 
     @property
     def model(self) -> LanguageModel:
         """The language model."""
         return self.site.model
+
+    def _past(self, point: Point) -> Past:
+        if point not in self._pasts:
+            self._keep(point, self.model.past(point.ids_T, self.site.task.layer, point.x_TD))
+        return self._pasts[point]
+
+    def _keep(self, point: Point, past: Past) -> None:
+        self._pasts[point] = past
+        while len(self._pasts) > PASTS:
+            self._pasts.popitem(last=False)
 
     @torch.no_grad()
     def read(self, batch: TokenBatch, at: Sequence[tuple[int, int]]) -> Chosen:
@@ -101,19 +116,26 @@ class Importance:
         return Chosen(batch, x_BTD, kept, tuple(points))
 
     def _point(self, ids_T: Tensor, x_TD: Tensor) -> Point:
-        logp_1V = self._logp(ids_T, x_TD, x_TD[-1:])
-        value, index = logp_1V[0].max(0)
-        return Point(ids_T, x_TD, int(index), float(value))
+        past = self.model.past(ids_T, self.site.task.layer, x_TD)
+        final_1D = self.model.follow([past], torch.zeros(1, dtype=torch.int64), x_TD[-1:])
+        value, index = self.model.logits(final_1D).log_softmax(1)[0].max(0)
+        point = Point(ids_T, x_TD, int(index), float(value))
+        self._keep(point, past)
+        return point
 
-    def _logp(self, ids_T: Tensor, x_TD: Tensor, last_AD: Tensor) -> Tensor:
-        final_AD = self.model.branches(ids_T, self.site.task.layer, x_TD, last_AD)
-        return self.model.logits(final_AD).log_softmax(1)
+    def _logp(self, points: Sequence[Point], of_A: Tensor, last_AD: Tensor) -> Tensor:
+        """Return ``M`` of the points ``of_A`` with ``last_AD`` in the place of their activations, ``[A]``."""
+        final_AD = self.model.follow([self._past(point) for point in points], of_A, last_AD)
+        logp_AV = self.model.logits(final_AD).log_softmax(1)
+        id_A = torch.tensor([point.id for point in points])[of_A]
+        return logp_AV[torch.arange(len(of_A)), id_A.to(logp_AV.device)]
 
     @torch.no_grad()
     def values(self, point: Point, last_AD: Tensor) -> Tensor:
         """Return ``M`` with each of ``last_AD`` in the place of the activation at the predicting token, ``[A]``."""
         found = [
-            self._logp(point.ids_T, point.x_TD, some_AD)[:, point.id] for some_AD in torch.split(last_AD, BRANCHES)
+            self._logp([point], torch.zeros(len(some_AD), dtype=torch.int64), some_AD)
+            for some_AD in torch.split(last_AD, BRANCHES)
         ]
         return torch.cat(found)
 
@@ -143,42 +165,20 @@ class Importance:
         return found_nF
 
     def _slope(self, points: Sequence[Point], code_nF: Tensor, direction_FD: Tensor, steps: int) -> Tensor:
-        """Return the mean slope of ``M`` by each code: at the codes, in one pass for all points, or along a path."""
+        """Return the mean slope of ``M`` by each code: at the codes, or along a path; all points in one pass a step."""
         whole_nD = code_nF.to(direction_FD) @ direction_FD
-        if steps == 0:
-            return self._gradient(points, torch.zeros_like(whole_nD)) @ direction_FD.T
-        left_A1 = 1 - (torch.arange(steps, device=whole_nD.device)[:, None] + 0.5) / steps
-        gradient_nD = torch.stack(
-            [self._along(point, -left_A1 * one_D) for point, one_D in zip(points, whole_nD, strict=True)]
-        )
+        left = [1 - (step + 0.5) / steps for step in range(steps)] or [0.0]
+        gradient_nD = torch.zeros_like(whole_nD)
+        for share in left:
+            gradient_nD += self._gradient(points, -share * whole_nD) / len(left)
         return gradient_nD @ direction_FD.T
-
-    @torch.enable_grad()
-    def _along(self, point: Point, added_AD: Tensor) -> Tensor:
-        """Return the mean gradient of ``M`` over the activations that ``added_AD`` leads to, ``[D]``."""
-        last_AD = (point.x_TD[-1].to(added_AD) + added_AD).detach().requires_grad_(True)
-        total = self._logp(point.ids_T, point.x_TD, last_AD)[:, point.id].sum()
-        (gradient_AD,) = torch.autograd.grad(total, last_AD)
-        mean_D: Tensor = gradient_AD.mean(0)
-        return mean_D
 
     @torch.enable_grad()
     def _gradient(self, points: Sequence[Point], added_nD: Tensor) -> Tensor:
         """Return the gradient of each ``M`` by the activation at its token, where ``added_nD`` was added to it."""
-        length_n = torch.tensor([len(point.ids_T) for point in points])
-        mask_nT = torch.arange(int(length_n.max())) < length_n[:, None]
-        ids_nT = torch.zeros(mask_nT.shape, dtype=torch.int64)
-        x_nTD = torch.zeros(*mask_nT.shape, self.model.info.width, device=added_nD.device)
-        for n, point in enumerate(points):
-            ids_nT[n, : len(point.ids_T)] = point.ids_T
-            x_nTD[n, : len(point.ids_T)] = point.x_TD
-        row_n, last_n = torch.arange(len(points)), length_n - 1
-        last_nD = (x_nTD[row_n, last_n] + added_nD).detach().requires_grad_(True)
-        changed_nTD = x_nTD.index_put((row_n, last_n), last_nD)
-        final_nTD = self.model.resume(ids_nT, mask_nT, self.site.task.layer, changed_nTD)
-        logp_nV = self.model.logits(final_nTD[row_n, last_n]).log_softmax(1)
-        id_n = torch.tensor([point.id for point in points], device=logp_nV.device)
-        (gradient_nD,) = torch.autograd.grad(logp_nV[row_n, id_n].sum(), last_nD)
+        x_nD = torch.stack([point.x_TD[-1] for point in points]).to(added_nD)
+        last_nD = (x_nD + added_nD).detach().requires_grad_(True)
+        (gradient_nD,) = torch.autograd.grad(self._logp(points, torch.arange(len(points)), last_nD).sum(), last_nD)
         return gradient_nD
 
 
