@@ -94,9 +94,18 @@ def test_it_says_whose_prediction_and_what_was_measured() -> None:
         "The decoder by_size predicts any other token",
         "It is not the language model's, which stands beside it",
         "The language model itself, over all its tokens: not what is explained",
-        "by the language model",
+        "model’s",
     ):
         assert said in text, said
+
+
+def test_every_class_has_a_rule() -> None:
+    own = explained(model=explained().prediction)
+    head, body = explained_html(file(own, explained(2), whose="decoder", tokens=["a"] * 4), "x.json").split("<body>")
+    used = {name for found in re.findall(r'class="([^"]*)"', body) for name in found.split()}
+    ruled = set(re.findall(r"\.(-?[A-Za-z_][\w-]*)", head.split("<style>")[1].split("</style>")[0]))
+    assert used - ruled == set()
+    assert body.count('class="theme"') == 1
 
 
 def test_what_is_missing_is_said() -> None:
@@ -106,6 +115,10 @@ def test_what_is_missing_is_said() -> None:
     assert "No latent is active at this token." in text
     assert "Make them with: harness features topk" in text
     assert "hardly hangs on them" not in text
+    weak = explained(latents=0).model_copy(update={"latents": [latent(0, 0.5, lower=0.49), latent(1, -0.25)]})
+    text = read(explained_html(file(weak), "x.json")).text
+    assert "because of latent 0; latent 1 (“·=”, after “⏎”) speaks" in text
+    assert "no better than chance" in text
     idle = explained(none=-0.45)
     assert "All active latents together move M by less than 0.1 nats" in read(explained_html(file(idle), "x.json")).text
     unscored = explained(faithfulness=faithfulness(score=None, agreement=None))

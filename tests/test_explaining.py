@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harness.api import Dictionary, OverCodes, Read
 from harness.content import cache_dir
+from harness.errors import UserError
 from harness.explaining.choosing import features_task, fitting_task
 from harness.explaining.collect import Explaining
 from harness.explaining.making import PreparedExplanation, Text, prepare_explanation
@@ -300,7 +301,7 @@ WRONG = {
     "empty": (["explain", "--method", "topk", "--text", " \n"], "--text: it is empty"),
     "method": ([*ALONE, "topkk"], "unknown method 'topkk'. Did you mean 'topk'?"),
     "methods": ([*ALONE, "topk,pca"], "--method: one method explains at a time, got 'topk,pca'"),
-    "probe": ([*ALONE, "raw_lr"], "--method: 'raw_lr' is a error_probe, which explains no prediction"),
+    "probe": ([*ALONE, "raw_lr"], "--method: 'raw_lr' is an error_probe, which explains no prediction"),
     "derived": ([*ALONE, "permuted_decoder"], "is a control of other methods, which explains no prediction"),
     "task": ([*ALONE, "topk", "--task", "gsm_symbolc"], "unknown task 'gsm_symbolc'. Did you mean 'gsm_symbolic'?"),
     "other track": ([*ALONE, "rank_random", "--task", "gsm_symbolic"], "takes dictionary"),
@@ -351,3 +352,6 @@ def test_a_silent_dictionary_explains_nothing_and_says_so(made: Made, monkeypatc
     assert (one.latents, one.faithfulness) == ([], None)
     assert one.full == pytest.approx(one.none, rel=1e-5)
     assert one.sentence == ["No latent speaks for it or against it."]
+    monkeypatch.setattr(type(made.work.dictionary), "encode", lambda _self, x_ND, doc_N: torch.zeros(len(x_ND), 63))
+    with pytest.raises(UserError, match="method 'topk': encode"):
+        made.work.explain_all(made.ids, 1, {})

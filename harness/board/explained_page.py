@@ -86,7 +86,7 @@ def _view(file: ExplainedFile, number: int, one: Explained) -> View:
         width = _HALF * abs(latent.effect) / most
         x = _HALF - width if latent.effect < 0 else _HALF
         rows.append(Row(latent, words.label(latent), x, width, latent.index in named, _page(file, latent.index)))
-    label_of = {row.latent.index: row.label for row in rows}
+    label_of = {row.latent.index: words.sure(row.latent) for row in rows}
     return View(number, one, rows, [_part(file, part, label_of) for part in one.sentence])
 
 

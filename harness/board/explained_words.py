@@ -17,6 +17,8 @@ from harness.specs.explained import (
 
 # Nats that all latents together must move M by, for an explanation by them to say much.
 LITTLE = 0.1
+# Balanced accuracy of a label that tells nothing.
+CHANCE = 0.5
 
 
 def quoted(token: str) -> str:
@@ -69,9 +71,14 @@ def label(latent: ActiveLatent) -> str:
     return ", ".join(piece(token) for token in latent.label or [])
 
 
+def sure(latent: ActiveLatent) -> str:
+    """Write a latent's label where it detects the latent better than chance does, for a sentence; else nothing."""
+    return label(latent) if latent.lower is not None and latent.lower > CHANCE else ""
+
+
 def name(one: Explained, latent: int) -> str:
     """Name a latent by its number and, where it has one, its label."""
-    words = next((label(active) for active in one.latents if active.index == latent), "")
+    words = next((sure(active) for active in one.latents if active.index == latent), "")
     return f"latent {latent} ({words})" if words else f"latent {latent}"
 
 

@@ -39,6 +39,16 @@ def fitting_task(library: Library, found: FoundMethod) -> str:
     raise UserError(f"--task: no task that is at hand measures '{found.slug}' on text; name one.")
 
 
+def read_task(library: Library, name: str) -> TaskSpec:
+    """Return a task whose methods meet the tokens of a text; raises ``UserError`` for any other."""
+    spec = library.task(name)
+    if spec.model is None:
+        raise UserError(f"--task: '{name}' runs no language model, so it reads no text; name another.")
+    if spec.step is not None:
+        raise UserError(f"--task: methods of '{name}' meet the means of steps and not tokens; name another.")
+    return spec
+
+
 def features_task(library: Library, spec: TaskSpec) -> str | None:
     """Return a task whose feature page would be about the same fitted dictionary; None where there is none.
 

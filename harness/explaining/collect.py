@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from harness.api import Dictionary, Explainer, Named, OverCodes, Sentence
 from harness.errors import CellError, UserError
 from harness.explaining.faithful import faithfulness
+from harness.explaining.making import Text
 from harness.explaining.reading import as_message, batch_of, read_ids
 from harness.explaining.subjects import ByDecoder, ByModel, Subject, model_logp
 from harness.lm.model import LanguageModel
@@ -31,15 +31,6 @@ from harness.training.ranking import MOST, in_words, strongest
 SHOWN = 5
 # Pieces of a label that are shown.
 _WORDS = 4
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The text, and how many predictions behind it are explained."""
-
-    text: str
-    chat: bool
-    tokens: int
 
 
 class Explaining:
@@ -87,7 +78,7 @@ class Explaining:
             todo += cell.uses.values()
         return self.cell
 
-    def read(self, asked: Asked) -> list[int]:
+    def read(self, asked: Text) -> list[int]:
         """Return the ids of the text as the model reads it."""
         text = as_message(self.model, asked.text) if asked.chat else asked.text
         return read_ids(self.model, text, self.site.task, asked.tokens)
@@ -95,6 +86,25 @@ class Explaining:
     def words(self, ids: list[int]) -> list[str]:
         """Return the text of every token."""
         return [str(self.model.tokenizer.decode([token])) for token in ids]
+
+    def explain_all(
+        self, ids: list[int], tokens: int, labels: Mapping[int, Feature]
+    ) -> tuple[list[Explained], list[int]]:
+        """Explain each of so many predictions, as the language model goes on; also return the ids that it says.
+
+        There are fewer where it ends its text; raises ``UserError`` where the method breaks its contract.
+        """
+        explained, after = list[Explained](), list[int]()
+        ends = ([self.model.eos_id], [self.model.bos_id])
+        while len(explained) < tokens and after[-1:] not in ends:
+            try:
+                one, following = self.explain([*ids, *after], labels)
+            except CellError as error:
+                raise UserError(f"method '{self.cell.entry.found.slug}': {error}") from error
+            explained.append(one)
+            after.append(following)
+            self.resources.progress("explaining predictions", len(explained), tokens)
+        return explained, after
 
     def explain(self, ids: list[int], labels: Mapping[int, Feature]) -> tuple[Explained, int]:
         """Explain what follows the tokens; also return the id that the language model says next."""

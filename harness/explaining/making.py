@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.explaining.choosing import FITTING, explaining_method, features_task, fitting_task
+from harness.explaining.choosing import FITTING, explaining_method, features_task, fitting_task, read_task
 from harness.run.evaluate import Options, Prepared, make_request, prepare
 from harness.specs.explained import ExplainedFile, Labels
 from harness.specs.identity import digest
@@ -56,35 +56,31 @@ class PreparedExplanation:
         started = time.perf_counter()
         resources = self.prepared.resources(progress)
         self._check_class()
-        from harness.explaining.collect import Asked, Explaining
+        from harness.explaining.collect import Explaining
         from harness.explaining.labels import find_labels
 
         work = Explaining(self.prepared.groups[0], resources)
-        ids = work.read(Asked(self.text.text, self.text.chat, self.text.tokens))
-        given, layer = len(ids), work.group.task.layer
-        found = find_labels(self.run, work.dictionary_cell, work.dictionary, layer, resources.cache / "fits")
-        explained, notes = [], list(work.group.corpus.warnings)
-        for number in range(self.text.tokens):
-            one, following = work.explain(ids, found.features if found else {})
-            explained.append(one)
-            progress("explaining predictions", number + 1, self.text.tokens)
-            ids = [*ids, following]
-            if following == work.model.eos_id and number + 1 < self.text.tokens:
-                notes.append(f"the model ended its text after {number + 1} of {self.text.tokens} tokens")
-                break
-        labels = self._labels(work, found.path if found else None)
+        ids = work.read(self.text)
+        layer, fits = work.group.task.layer, resources.cache / "fits"
+        found = find_labels(self.run, work.dictionary_cell, work.dictionary, layer, fits)
+        explained, after = work.explain_all(ids, self.text.tokens, found.features if found else {})
         return ExplainedFile(
             **self._head(work),
             text=self.text.text,
             reading=self._reading(),
-            tokens=work.words(ids),
-            given=given,
+            tokens=work.words([*ids, *after]),
+            given=len(ids),
             explained=explained,
-            labels=labels,
-            notes=notes,
+            labels=self._labels(work, found.path if found else None),
+            notes=[*self._ended(len(after)), *work.group.corpus.warnings],
             command=command,
             seconds=round(time.perf_counter() - started, 3),
         )
+
+    def _ended(self, tokens: int) -> list[str]:
+        if tokens == self.text.tokens:
+            return []
+        return [f"the model ended its text after {tokens} of {self.text.tokens} tokens"]
 
     def _check_class(self) -> None:
         """Refuse a decoder that reads more than codes; raises ``UserError`` before the language model is loaded."""
@@ -167,29 +163,34 @@ def prepare_explanation(
     method: str, text: Text, task: str | None, output_path: str | Path, options: Options, run: str | Path | None
 ) -> PreparedExplanation:
     """Check a call and plan it; raises ``UserError`` before any model loads."""
-    for given, what in ((method, "--method"), (task or "", "--task")):
-        if "," in given:
-            raise UserError(f"{what}: one {what.strip('-')} explains at a time, got '{given}'")
-    for option, numbers in (("--seeds", options.get("seeds", ())), ("--layers", options.get("layers", ()))):
-        if len(numbers) > 1:
-            raise UserError(f"{option}: an explanation has one, got {', '.join(map(str, numbers))}")
-    if not text.text.strip():
-        raise UserError("--text: it is empty; give the text whose next token is to be explained.")
-    if not 1 <= text.tokens <= _MOST_TOKENS:
-        raise UserError(f"--tokens: 1 to {_MOST_TOKENS} tokens can be explained, got {text.tokens}")
+    _check_one(method, task, options)
+    _check_text(text)
     if run is not None:
         check_results(Path(run), "--run")
     alone: Options = {**options, "controls": False}
     library, _ = make_request(method, task or "any", alone)
     found = explaining_method(library, method)
     chosen = task or fitting_task(library, found)
-    spec = library.task(chosen)
-    if spec.model is None:
-        raise UserError(f"--task: '{chosen}' runs no language model, so it reads no text; name another.")
-    if spec.step is not None:
-        raise UserError(f"--task: methods of '{chosen}' meet the means of steps and not tokens; name another.")
+    spec = read_task(library, chosen)
     prepared = prepare(method, chosen, output_path, alone)
     output_folder(prepared.folder, "--output-path")
     return PreparedExplanation(
         prepared, text, Path(run) if run is not None else prepared.folder, task is None, features_task(library, spec)
     )
+
+
+def _check_one(method: str, task: str | None, options: Options) -> None:
+    """Refuse several of what an explanation has one of."""
+    for given, what in ((method, "--method"), (task or "", "--task")):
+        if "," in given:
+            raise UserError(f"{what}: one {what.strip('-')} explains at a time, got '{given}'")
+    for option, numbers in (("--seeds", options.get("seeds", ())), ("--layers", options.get("layers", ()))):
+        if len(numbers) > 1:
+            raise UserError(f"{option}: an explanation has one, got {', '.join(map(str, numbers))}")
+
+
+def _check_text(text: Text) -> None:
+    if not text.text.strip():
+        raise UserError("--text: it is empty; give the text whose next token is to be explained.")
+    if not 1 <= text.tokens <= _MOST_TOKENS:
+        raise UserError(f"--tokens: 1 to {_MOST_TOKENS} tokens can be explained, got {text.tokens}")

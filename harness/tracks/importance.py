@@ -134,6 +134,8 @@ class Importance:
     @torch.no_grad()
     def values(self, point: Point, last_AD: Tensor) -> Tensor:
         """Return ``M`` with each of ``last_AD`` in the place of the activation at the predicting token, ``[A]``."""
+        if len(last_AD) == 0:  # where no latent is active; attention refuses to run on nothing
+            return last_AD.new_zeros(0)
         found = [
             self._logp([point], torch.zeros(len(some_AD), dtype=torch.int64), some_AD)
             for some_AD in torch.split(last_AD, BRANCHES)
