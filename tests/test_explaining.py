@@ -331,6 +331,16 @@ def test_mistakes_are_one_line_and_exit_2(
     assert answer.out == ""
 
 
+@torch.no_grad()
+def test_a_decoder_that_a_reward_trained_is_explained_by_its_own_codes(folder: Path) -> None:
+    sets = {**SETS, "vocab.top": "40", "params.ppo.updates": "1"}
+    found = make("sparse_decoder_rl", folder, Text(TEXT), sets)
+    assert found.file.whose == "decoder"
+    (one,) = found.file.explained
+    assert one.latents
+    assert any(latent.effect for latent in one.latents)
+
+
 def test_a_fitting_task_needs_no_download() -> None:
     library = Library()
     for method, wanted in (("topk", "gsm_symbolic"), ("rank_random", "explain_gsm_symbolic"),

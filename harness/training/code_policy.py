@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.api import Read, Setting, Train, Unembedding
+from harness.api import Dictionary, OverCodes, Read, Setting, Train, Unembedding
 from harness.training.reinforce import Plan
 from harness.training.rewarded import RewardedDecoder
 from harness.training.sparse_decoder import CodeDecoder
 
 
-class CodePolicy(RewardedDecoder):
+class CodePolicy(RewardedDecoder, OverCodes):
     """The decoder ``start`` of its YAML, with its weights moved by PPO."""
 
     def __init__(self, params: Any, setting: Setting, plan: Plan, beta: float) -> None:
@@ -44,10 +44,19 @@ class CodePolicy(RewardedDecoder):
         """All latents."""
         return int(self.begun.W_in.shape[0])
 
+    @property
+    def dictionary(self) -> Dictionary:
+        """Whose codes it reads."""
+        return self.begun.dictionary
+
+    def predict(self, given_NK: Tensor, unembedding: Unembedding) -> Tensor:
+        """Return log-probabilities of the next token of codes."""
+        decoder: CodeDecoder = self.decoder.codes  # type: ignore[assignment]
+        return decoder.predict(given_NK, unembedding)
+
     def logp(self, read: Read) -> Tensor:
         """Return log-probabilities of the next token."""
-        decoder: CodeDecoder = self.decoder.codes  # type: ignore[assignment]
-        return decoder.predict(decoder.given(read), read.unembedding)
+        return self.predict(self.begun.given(read), read.unembedding)
 
 
 class Policy(nn.Module):
