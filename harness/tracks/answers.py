@@ -195,13 +195,13 @@ class Answers(Track):
         return [*notes, *self._without_room(parts)]
 
     def _without_room(self, parts: Parts) -> list[str]:
-        """Say where the model answers so little rightly that losing all of it would meet the bar on what is lost."""
+        """Say where the model has so little right that losing all of it would meet the bar on what is lost."""
         bar, right = self.task.spec.bars.get(_GAIN), parts.get("right_clean")
         if bar is None or bar.min is None or right is None or right.sum() > -bar.min * parts["n"].sum():
             return []
         return [
-            f"the model as it is answers {right.sum():.0f} of {parts['n'].sum():.0f} questions rightly, and no edit can "
-            f"lose more: the bar on {_GAIN} cannot be missed"
+            f"the model as it is answers {right.sum():.0f} of {parts['n'].sum():.0f} questions rightly, and no edit "
+            f"can lose more: the bar on {_GAIN} cannot be missed"
         ]
 
     def model_device(self) -> str:
