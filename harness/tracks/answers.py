@@ -1,4 +1,4 @@
-"""Track ``answers``: what a language model answers while a method changes it at one block (methods.md 1.15, 1.16).
+"""Track ``answers``: what a language model answers while a method changes it at one block.
 
 lm-eval asks and scores. Every unit is one of the batches that it would make of all questions at once, so that the model
 without an edit gives lm-eval's own numbers. What that model answers is asked once for all methods, and kept.
