@@ -98,7 +98,7 @@ class ExplanationDecoder(Explainer):
         self.eval()
         token_nS = self._greedy(held.active)
         named = named_effect(held.active, held.effect_nK, token_nS)
-        self.found |= {"steps": best.step, "val_objective": -best.value, "val_named_effect": named}
+        self.found |= {"steps": best.step, "held_out_objective": -best.value, "held_out_named_effect": named}
 
     def _lessons(self, asked: Predictions) -> tuple[Lesson, Lesson]:
         """Return the predictions to learn from, and those held out."""

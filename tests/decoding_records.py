@@ -24,12 +24,13 @@ SAMPLE = 40
 
 @dataclass(frozen=True)
 class Decoder:
-    """What a decoder is to score, about. ``noise`` is between clusters, as a share of the value."""
+    """What a decoder is to score, about, and the model itself. ``noise`` is between clusters, a share of the value."""
 
     name: str
     kl: float = 1.0
     agree: float = 0.5
     drop: float = 0.1
+    right: float = 0.6
     noise: float = 0.02
     role: str | None = None
     layer: int = 14
@@ -45,7 +46,7 @@ def decoder_parts(of: Decoder, seed: int) -> dict[str, Array]:
     """Return the sums per cluster of one seed."""
     shared, own = np.random.default_rng(3), np.random.default_rng([seed, *of.name.encode(), *of.task.encode()])
     n = shared.integers(40, 90, CLUSTERS).astype(float)
-    model = n * 0.6 * (1 + 0.02 * shared.normal(size=CLUSTERS))
+    model = n * of.right * (1 + 0.02 * shared.normal(size=CLUSTERS))
 
     def about(value: float) -> Array:
         return np.asarray(n * value * (1 + of.noise * own.normal(size=CLUSTERS)))

@@ -173,6 +173,14 @@ def test_what_is_the_same_in_every_cluster_is_not_thereby_certain(tmp_path: Path
     assert f"the same in each of {CLUSTERS} clusters" in reading.because
 
 
+def test_where_the_model_gets_little_right_losing_all_of_it_meets_no_bar(tmp_path: Path) -> None:
+    save_decoder(tmp_path, Decoder("ruined", drop=0.02, right=0.02))
+    save_decoder(tmp_path, Decoder("good", drop=0.02, right=0.6, task="others"))
+    ruined, good = sorted(bar(tmp_path, "accuracy").methods, key=lambda one: one.label, reverse=True)
+    assert (ruined.outcome, good.outcome) == ("undecided", "met")
+    assert "the model itself gets 2 % right, and no more can be lost: the bar cannot be missed" in ruined.because
+
+
 def test_a_bar_that_a_control_meets_says_so(tmp_path: Path) -> None:
     save_decoder(tmp_path, Decoder("lens", drop=0.1))
     save_decoder(tmp_path, Decoder("modal", drop=0.01, role="floor"))

@@ -11,13 +11,15 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 
 import harness
+import harness.api
 from harness.data.rows import load_corpus
 from harness.errors import UserError
 from harness.lm.answering import Answering
 from harness.lm.loading import LoadOptions, load_model
 from harness.registry import check_params, method_class
 from harness.run.engine import Outcome
-from harness.run.evaluate import evaluate
+from harness.run.evaluate import evaluate, prepare
+from harness.run.tracks import make_track
 from harness.specs.library import Library
 from harness.specs.record import Record
 from harness.store.records import StoredRecord
@@ -183,6 +185,28 @@ def test_a_comparison_pairs_two_methods_over_questions(first: Outcome, folder: P
     assert harness.gate(str(folder / "first"), str(folder / "first")).verdict == "pass"
 
 
+def test_where_little_is_right_a_bar_on_what_is_lost_says_that_it_cannot_be_missed(run: Callable[..., Outcome]) -> None:
+    """No sum is right without an edit, so what ruins the model loses nothing."""
+    bars = {"bars": "{d_acc: {min: -0.03, by: interval}}"}
+    said = "answers 0 of 12 questions rightly, and no edit can lose more: the bar on d_acc cannot be missed"
+    notes = stored(run("mean_only", "sums", "floor", set=bars), "mean_only", "sums").record.warnings
+    assert any(said in note for note in notes), notes
+    notes = stored(run("mean_only", "parity", "room", set=bars), "mean_only", "parity").record.warnings
+    assert not any("cannot be missed" in note for note in notes), notes
+
+
+def test_what_is_kept_of_one_device_is_not_taken_on_another(
+    included: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums are added in another order there, so the change of an edit would hold a change of device."""
+    given: Any = {"include_path": [included], "controls": False}
+    call = prepare(["identity"], "parity", tmp_path, given)
+    track = make_track(call.groups[-1], call.resources(harness.api.silent))
+    here = track.units()
+    monkeypatch.setattr(type(track), "model_device", lambda self: "cuda:0")
+    assert len(set(here) | set(track.units())) == 2 * len(here)
+
+
 def test_batches_of_another_size_give_the_same_totals(first: Outcome, run: Callable[..., Outcome]) -> None:
     other = run("mean_only", "parity,words", "others", "elsewhere", batch_size=1)
     for task in ("parity", "words"):
@@ -228,7 +252,7 @@ def test_a_run_killed_between_batches_goes_on_and_ends_alike(
             {},
             "reads later tokens; task 'parity' \\(track 'answers'\\) takes dictionary, steerer that read",
         ),
-        ("raw_lr", {}, "'raw_lr' is a error_probe"),
+        ("raw_lr", {}, "'raw_lr' is an error_probe"),
         ("none", {"ask.choices": "[even, other]"}, "has the label 'odd'; ask.choices are even, other"),
         ("none", {"label": "null"}, "give the task 'label'"),
         ("none", {"label": "''"}, "there is no question to ask; of 12 documents 12 have no label"),

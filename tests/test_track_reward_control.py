@@ -16,6 +16,7 @@ from torch import Tensor
 import harness
 from harness.api import ARMS
 from harness.run.evaluate import evaluate
+from harness.specs.library import Library
 from harness.specs.worlds import BanditData
 from harness.store.records import load_record
 
@@ -121,6 +122,22 @@ def test_other_commands_read_its_records(measured: Path, tmp_path: Path) -> None
     record = sorted((measured / "results").rglob("*.json"))[0]
     (found,) = harness.verify(record, cached_fit=True)
     assert found.verdict == "agree", found
+
+
+def test_what_is_no_distribution_is_not_measured(tmp_path: Path) -> None:
+    """Its divergences are as much lower as its logarithms are higher, so that any training seems to bring it nearer."""
+    (tmp_path / "methods").mkdir()
+    found = Library().method("lens_rl")
+    assert found.code_path is not None
+    end = ", dim=1)\n"
+    code = found.code_path.read_text(encoding="utf-8")
+    assert code.count(f"read.unembedding)){end}") == 1
+    code = code.replace(f"read.unembedding)){end}", f"read.unembedding)){end[:-1]} + 1\n")
+    text = (found.folder / "lens_rl.yaml").read_text(encoding="utf-8").replace("lens_rl", "loud")
+    (tmp_path / "methods" / "loud.py").write_text(code, encoding="utf-8")
+    (tmp_path / "methods" / "loud.yaml").write_text(text, encoding="utf-8")
+    (failed,) = evaluate("loud", "bandit_world", tmp_path / "run", include_path=[tmp_path], seeds=[0], set=SMALL).failed
+    assert "logp returned probabilities whose sum is off 1 by 1 (logarithm)" in str(failed.record.reason)
 
 
 @pytest.mark.parametrize(

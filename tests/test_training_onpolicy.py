@@ -150,6 +150,20 @@ def test_the_end_is_paid_with_the_last_token_and_by_the_share_that_was_hit() -> 
     assert {0.0, 1.0, 2.0} == set(hits_B.tolist())
 
 
+def test_a_hit_is_of_the_token_that_the_text_goes_on_with_at_that_very_place() -> None:
+    """Row ``r`` is followed by ``gold[r]``, so what is written ``t`` tokens later is held against ``gold[r + t]``."""
+    learner, _ = run(fork(over=False), Walk(4, 8, 0.99, 0.95), faith=0.0, task=1.0, ppo=replace(SMALL, updates=1, lr=0))
+    gold_N = torch.tensor([0, 0, 1, 0, 1, 1, 0, 1])
+    learner.field = replace(learner.field, gold_N=gold_N)
+    for row in range(4):
+        written = learner.write(torch.full((64,), row), learner.schedule.at(0.0))
+        want = [
+            sum(int(a == gold_N[row + t]) for t, a in enumerate(course)) / 4 for course in written.action_BT.tolist()
+        ]
+        assert written.reward_BT[:, -1].tolist() == want
+        assert not bool(written.reward_BT[:, :-1].any())
+
+
 def test_advantages_are_those_of_the_vector() -> None:
     """The course of the known vector (1, 0, 2) with values (.5, .4, .3), once ended and once going on to a 1."""
     learner, _ = run(fork(), Walk(3, 8, 0.99, 0.95), ppo=replace(SMALL, updates=1, lr=0.0))

@@ -50,6 +50,7 @@ def answer_acc(parts: Parts, w: Array) -> Array:
     within_model=True,
     source="ours; a paired difference",
     null=_UNEDITED,
+    change=("right", "right_clean"),
 )
 def d_acc(parts: Parts, w: Array) -> Array:
     """How much accuracy the edit adds; below 0 where it takes some. Paired over questions."""

@@ -63,6 +63,7 @@ class Metric:
         derived: whether controls derived from a method are nulls of it; not where they leave what it reads as it is
             (a decoder with its rows exchanged holds the same directions).
         share: of a share of ``n`` items, each 1 or 0, the part that counts the ones; its interval is that of a share.
+        change: of a difference of two such shares of the same items, the parts that count the ones after and before.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Metric:
     within_model: bool = False
     derived: bool = True
     share: str | None = None
+    change: tuple[str, str] | None = None
 
     @property
     def sign(self) -> int:
@@ -125,6 +127,7 @@ def metric(
     derived: bool = True,
     within_model: bool = False,
     share: str | None = None,
+    change: tuple[str, str] | None = None,
     version: int = 1,
 ) -> Callable[[Value], Value]:
     """Register a function as the metric of its name; the docstring's first line becomes the summary."""
@@ -155,6 +158,7 @@ def metric(
             within_model,
             derived,
             share,
+            change,
         )  # fmt: skip
         return value
 

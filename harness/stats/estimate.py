@@ -50,7 +50,7 @@ class Estimate:
         hi: upper end of the interval.
         level: coverage the interval aims at.
         how: ``percentile``, ``bootstrap-t``, ``jackknife-t``, ``crossed-t``, ``seeds-t``, ``wilson``,
-            ``clopper-pearson``; without an interval ``constant`` (nothing varies) or ``none``.
+            ``clopper-pearson``, ``adjusted-t``; without an interval ``constant`` (nothing varies) or ``none``.
         clusters: number of clusters behind it.
         seeds: number of seeds behind it.
         seed_sd: standard deviation of the value between seeds; ``None`` for one seed.

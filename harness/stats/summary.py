@@ -14,6 +14,7 @@ from harness.stats.memo import Remembered
 from harness.stats.proportions import share_ci
 from harness.stats.resample import interval
 from harness.stats.seeds import seeds_t
+from harness.stats.share_change import share_change
 
 
 def count_clusters(*sides: Sequence[Parts]) -> int:
@@ -81,8 +82,9 @@ def summarise(metric: Metric, parts_by_seed: Sequence[Parts], plan: Plan | None 
         plan: level, resamples and seed of the resampling.
 
     Returns:
-        An estimate, of a share of items of one seed as ``acc_ci`` makes it. Where one seed has no value there is none
-        at all, since a mean over the seeds that happen to have one would be a selection.
+        An estimate, of a share of items of one seed as ``acc_ci`` makes it, of a difference of two as
+        ``share_change`` does. Where one seed has no value there is none at all, since a mean over the seeds that happen
+        to have one would be a selection.
 
     Raises:
         ValueError: no parts, or unequal numbers of clusters.
@@ -94,6 +96,8 @@ def summarise(metric: Metric, parts_by_seed: Sequence[Parts], plan: Plan | None 
         return bare(None, plan, count, reason, len(parts_by_seed))
     if metric.share is not None and len(parts_by_seed) == 1:
         return share_ci(parts_by_seed[0][metric.share], parts_by_seed[0]["n"], plan)
+    if metric.change is not None:
+        return share_change(parts_by_seed, metric.change, plan)
     return estimate(by_seed(metric, parts_by_seed), len(parts_by_seed), count, metric.interval, plan)
 
 

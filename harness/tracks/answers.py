@@ -1,4 +1,4 @@
-"""Track ``answers``: what a language model answers while a method changes it at one block (methods.md 1.15, 1.16).
+"""Track ``answers``: what a language model answers while a method changes it at one block.
 
 lm-eval asks and scores. Every unit is one of the batches that it would make of all questions at once, so that the model
 without an edit gives lm-eval's own numbers. What that model answers is asked once for all methods, and kept.
@@ -36,6 +36,8 @@ from harness.tracks.site import Site
 # Up whenever the same questions would be asked or scored in another way.
 VERSION = 1
 _TEXT = ("answer",)
+# What an edit adds to the share of right answers.
+_GAIN = "d_acc"
 
 
 class Answers(Track):
@@ -95,9 +97,9 @@ class Answers(Track):
     def _key(self, step: Step) -> str:
         """Return everything that decides what the model answers to a batch as it is."""
         documents = tuple(self.questions.taken.documents[i] for i in step.questions)
-        texts = fingerprint({"test": documents})
+        texts, origin = fingerprint({"test": documents}), self.group.origin
         return digest(
-            [VERSION, self.group.origin.model, self.group.origin.dtype, self._ask.model_dump(), step.what, texts]
+            [VERSION, origin.model, origin.dtype, self.model_device(), self._ask.model_dump(), step.what, texts]
         )
 
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
@@ -190,7 +192,17 @@ class Answers(Track):
                 f"{taken.long} questions do not fit into {self.task.budget.context} tokens with their answers and were "
                 "left out"
             )
-        return notes
+        return [*notes, *self._without_room(parts)]
+
+    def _without_room(self, parts: Parts) -> list[str]:
+        """Say where the model has so little right that losing all of it would meet the bar on what is lost."""
+        bar, right = self.task.spec.bars.get(_GAIN), parts.get("right_clean")
+        if bar is None or bar.min is None or right is None or right.sum() > -bar.min * parts["n"].sum():
+            return []
+        return [
+            f"the model as it is answers {right.sum():.0f} of {parts['n'].sum():.0f} questions rightly, and no edit "
+            f"can lose more: the bar on {_GAIN} cannot be missed"
+        ]
 
     def model_device(self) -> str:
         """Return where the model runs."""

@@ -99,10 +99,15 @@ def tell(method: NextToken, read: Read, model: ModelSaid) -> Told:
     seconds = time.perf_counter() - start
     check_output("logp", logq_NV, tuple(model.logp_NV.shape))
     logq_NV = logq_NV.to(model.logp_NV.device, torch.float32)
-    off = float(logq_NV.logsumexp(1).abs().max())
+    check_sums(logq_NV)
+    return Told(model.against(logq_NV), seconds)
+
+
+def check_sums(logq_NV: Tensor) -> None:
+    """Raise ``CellError`` where predictions are no distributions: where they sum to more, divergences are too low."""
+    off = float(logq_NV.float().logsumexp(1).abs().max())
     if off > _SUM:
         raise CellError(f"logp returned probabilities whose sum is off 1 by {off:.2g} (logarithm)")
-    return Told(model.against(logq_NV), seconds)
 
 
 def _wait(read: Read) -> None:

@@ -23,6 +23,7 @@ from harness.specs.rewards import RewardControl as Control
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.foreign import each, rewarded
 from harness.tracks.grounds import make_ground
+from harness.tracks.predicted import check_sums
 from harness.tracks.sums import check_output
 from harness.training.policy import divergence
 
@@ -90,6 +91,7 @@ class RewardControl(Track):
         for held in self.ground.held_out():
             logq_NV = decoder.logp(held.read)
             check_output("logp", logq_NV, tuple(held.logp_NV.shape))
+            check_sums(logq_NV)
             for kind, value_N in (
                 ("kl", divergence(held.logp_NV, logq_NV)),
                 ("klr", divergence(logq_NV, held.logp_NV)),

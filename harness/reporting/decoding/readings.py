@@ -15,6 +15,7 @@ from harness.reporting.decoding.labels import labelled
 from harness.reporting.decoding.tables import (
     fitted_on,
     in_order,
+    mean_of,
     metric_of,
     number,
     of_track,
@@ -112,10 +113,22 @@ def divergence(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
 def lost(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
     """Hold against the bar what decoders lose on next tokens, and what answers lose where codes stand in."""
     for source, entry in _rows(asked, sources):
-        yield _reading(asked, source, entry, shift(entry, asked.metric))
+        some = "" if vocabulary(entry) is None else SUBVOCAB
+        right = mean_of(list(entry.measured.values()), f"gold_model{some}", "n_gold")
+        yield _with_room(asked, _reading(asked, source, entry, shift(entry, asked.metric)), right)
     for source, entry in _measured(sources, "answers", GAIN):
         found = opposite(shift(entry, GAIN))
-        yield replace(_reading(asked, source, entry, found), quantity=f"−{GAIN}")
+        right = mean_of(list(entry.measured.values()), "right_clean", "n")
+        yield _with_room(asked, replace(_reading(asked, source, entry, found), quantity=f"−{GAIN}"), right)
+
+
+def _with_room(asked: Asked, reading: Reading, right: Measure) -> Reading:
+    """Decide nothing where the model gets no more right than may be lost: what loses all of it would meet the bar."""
+    most = asked.level.high
+    if reading.outcome != "met" or most is None or right.value is None or right.value > most:
+        return reading
+    told = f"the model itself gets {100 * right.value:.2g} % right, and no more can be lost: the bar cannot be missed"
+    return replace(reading, outcome="undecided", because=_joined(reading.because, told))
 
 
 def silent(asked: Asked, sources: Sequence[Source]) -> Iterator[Reading]:
