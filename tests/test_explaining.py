@@ -299,6 +299,7 @@ ALONE = ["explain", "--text", TEXT, "--method"]
 WRONG = {
     "no text": (["explain", "--method", "topk"], "missing option '--text'"),
     "empty": (["explain", "--method", "topk", "--text", " \n"], "--text: it is empty"),
+    "bytes": (["explain", "--method", "topk", "--text", "17 \udcff 3"], "--text: character 4 is none: these bytes"),
     "method": ([*ALONE, "topkk"], "unknown method 'topkk'. Did you mean 'topk'?"),
     "methods": ([*ALONE, "topk,pca"], "--method: one method explains at a time, got 'topk,pca'"),
     "probe": ([*ALONE, "raw_lr"], "--method: 'raw_lr' is an error_probe, which explains no prediction"),

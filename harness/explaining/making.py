@@ -192,5 +192,16 @@ def _check_one(method: str, task: str | None, options: Options) -> None:
 def _check_text(text: Text) -> None:
     if not text.text.strip():
         raise UserError("--text: it is empty; give the text whose next token is to be explained.")
+    if (at := _not_a_character(text.text)) is not None:
+        raise UserError(f"--text: character {at + 1} is none: these bytes are not UTF-8. Give the text in UTF-8.")
     if not 1 <= text.tokens <= _MOST_TOKENS:
         raise UserError(f"--tokens: 1 to {_MOST_TOKENS} tokens can be explained, got {text.tokens}")
+
+
+def _not_a_character(text: str) -> int | None:
+    """Return where a text first holds a byte that its shell's encoding could not read, if it does."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None

@@ -59,8 +59,8 @@ def check_top(top: int, tokens: int, model: str) -> None:
     """Raise ``UserError`` where a task would keep every token of a model and leave nothing to OTHER."""
     if top >= tokens:
         raise UserError(
-            f"vocab: top is {top}, and the vocabulary of model '{model}' holds {tokens} tokens; take fewer, or leave "
-            "'vocab' out to tell all apart."
+            f"vocab: top is {top}, and the vocabulary of model '{model}' holds {tokens} tokens; take fewer "
+            f"(--set vocab.top={tokens // 2}), or leave 'vocab' out to tell all apart."
         )
 
 
