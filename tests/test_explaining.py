@@ -332,7 +332,6 @@ def test_mistakes_are_one_line_and_exit_2(
     assert answer.out == ""
 
 
-@torch.no_grad()
 def test_a_decoder_that_a_reward_trained_is_explained_by_its_own_codes(folder: Path) -> None:
     sets = {**SETS, "vocab.top": "40", "params.ppo.updates": "1"}
     found = make("sparse_decoder_rl", folder, Text(TEXT), sets)

@@ -316,7 +316,7 @@ def test_other_commands_read_its_records(
 @pytest.mark.parametrize(
     ("method", "task", "sets", "said"),
     [
-        ("topk", "explain_gsm_symbolic", "", "takes explainer. Methods that fit: rank_ablation"),
+        ("topk", "explain_gsm_symbolic", "", "takes explainer. Methods that fit: explanation_decoder"),
         ("rank_ig", "gsm_symbolic", "", "'rank_ig' is an explainer; task 'gsm_symbolic'"),
         ("rank_ig", "explain_gsm_symbolic", "explanation=null", "track 'explanation' needs 'explanation': how many"),
         (
