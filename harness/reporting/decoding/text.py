@@ -19,6 +19,7 @@ from harness.reporting.decoding.findings import (
     Reward,
     Row,
 )
+from harness.reporting.writing import signed
 
 COLUMNS = ("asked", "level", "row", "where", "found", "outcome", "record")
 ROLES = {None: "", "floor": " (floor)", "ceiling": " (ceiling)", "derived": " (derived)"}
@@ -31,7 +32,7 @@ def lines(findings: Findings) -> tuple[tuple[str, ...], list[list[str]]]:
         rows += [
             [
                 "reward", f"{reward.divergence}, {regime.title}", reward.label, words.place(reward.where),
-                words.signed(regime.arms[0].change),
+                signed(regime.arms[0].change),
                 regime.word, _first(reward.records),
             ]
             for regime in reward.regimes
@@ -153,7 +154,7 @@ def _reward(found: Reward) -> Iterator[str]:
     for one in found.regimes:
         yield f"- **{one.word}** {one.title}. {one.meaning} {inert(one.reason)}."
     yield ""
-    rows = [[name, what, *map(words.signed, changes)] for name, what, changes in words.arm_rows(found)]
+    rows = [[name, what, *map(signed, changes)] for name, what, changes in words.arm_rows(found)]
     yield from _table(("arm", "what it trains on", *(one.title for one in found.regimes)), rows)
     yield from (*(f"- {inert(note)}" for note in found.notes), "")
 
@@ -189,7 +190,7 @@ def _explained(found: Explained) -> Iterator[str]:
         of_pairs = [
             [
                 inert(one.label), inert(one.other) + ROLES.get(one.role, ""), one.metric, f"**{one.beats}**",
-                words.signed(one.margin), words.signed(one.adjusted),
+                signed(one.margin), signed(one.adjusted),
             ]
             for one in found.versus
         ]  # fmt: skip

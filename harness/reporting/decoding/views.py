@@ -11,7 +11,7 @@ from harness.board import drawing
 from harness.board.axes import Axis
 from harness.reporting.contract import Measure
 from harness.reporting.decoding.findings import ArmChange, Findings, Regime, Reward
-from harness.reporting.decoding.words import signed
+from harness.reporting.writing import signed
 
 WIDTH, LEFT, TOP, LINE, BELOW, RIGHT = 400, 84, 10, 40, 44, 20
 # Of the two regimes: how a mark looks, and how far above or below the middle of its line it lies.

@@ -77,14 +77,6 @@ def figure(found: Measure, unit: str = "") -> str:
     return f"{amount(found, unit)} {ends(found, unit)}".strip()
 
 
-def signed(found: Measure) -> str:
-    """Write a difference with its sign and its interval."""
-    if found.value is None:
-        return formats.DASH
-    interval = "" if found.lo is None or found.hi is None else f" [{found.lo:+.3f}, {found.hi:+.3f}]"
-    return f"{found.value:+.3f}{interval}"
-
-
 def points(found: Measure) -> str:
     """Write a share in points of a hundred, with its sign and its interval."""
     if found.value is None:

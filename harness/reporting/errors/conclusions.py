@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from harness.reporting.contract import Measure
 from harness.reporting.errors.findings import Conclusion, Effects, Localisation, Score, Verdict
-from harness.reporting.errors.words import figure, signed
+from harness.reporting.errors.words import figure
+from harness.reporting.writing import signed
 
 RULES = (
     "Beyond a control: yes where the whole interval of the margin in AUROC lies above 0, no where it lies below, else "

@@ -20,7 +20,8 @@ from harness.reporting.errors.findings import (
     Table,
 )
 from harness.reporting.errors.summary import BESIDE, RANKED
-from harness.reporting.errors.words import READING, adjusted, controls, count, figure, notes, signed, size, threshold
+from harness.reporting.errors.words import READING, adjusted, controls, count, figure, notes, size, threshold
+from harness.reporting.writing import signed
 
 COLUMNS = ("task", "method", "question", "verdict", "because")
 _PLACES = (

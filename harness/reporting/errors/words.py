@@ -28,14 +28,6 @@ def figure(found: Measure) -> str:
     return f"{found.value:.3f}{ends}"
 
 
-def signed(found: Measure) -> str:
-    """Write a difference with its sign and its interval, or a dash."""
-    if found.value is None:
-        return formats.DASH
-    ends = "" if found.lo is None or found.hi is None else f" [{found.lo:+.3f}, {found.hi:+.3f}]"
-    return f"{found.value:+.3f}{ends}"
-
-
 def count(found: Measure) -> str:
     """Write a count, or a mean of counts."""
     return formats.DASH if found.value is None else f"{found.value:.3g}"
