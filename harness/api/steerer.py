@@ -45,13 +45,16 @@ class Behaviour:
 
     Attributes:
         sequences: token ids of every form of every word.
-        in_N: bool; the rows of the train split that stand in a window around one of the words.
-        val_in_N: bool; the same of the validation split.
+        in_RN: bool; by word, the rows of the train split that stand in a window around it.
     """
 
     sequences: tuple[tuple[int, ...], ...]
-    in_N: Tensor
-    val_in_N: Tensor
+    in_RN: Tensor
+
+    @property
+    def in_N(self) -> Tensor:
+        """The rows that stand in a window around any of the words, bool."""
+        return self.in_RN.any(0)
 
     @property
     def first(self) -> tuple[int, ...]:

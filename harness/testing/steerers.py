@@ -96,14 +96,15 @@ def _fitted(
     steerer = make(params, setting)
     require(isinstance(steerer, Steerer), f"the method is a Steerer, got {type(steerer).__name__}")
     train, val = planted(setting, rows, seed=1), planted(setting, rows // 4, seed=2)
-    extra = {"behaviour": planted_behaviour(rows, rows // 4)} if "behaviour" in needs else {}
+    extra = {"behaviour": planted_behaviour(rows)} if "behaviour" in needs else {}
     steerer.fit(Train(train, val, PASSES, torch.device("cpu"), silent, extra))
     return steerer
 
 
-def planted_behaviour(rows: int, val_rows: int) -> Behaviour:
-    """Return three words, and every fifth row as one that stands around one of them."""
-    return Behaviour(((1,), (2, 3), (2,)), torch.arange(rows) % 5 == 0, torch.arange(val_rows) % 5 == 0)
+def planted_behaviour(rows: int) -> Behaviour:
+    """Return two words in three forms; every fifth row stands around the first, every seventh around the other."""
+    row_N = torch.arange(rows)
+    return Behaviour(((1,), (2, 3), (2,)), torch.stack([row_N % 5 == 0, row_N % 7 == 0]))
 
 
 def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
