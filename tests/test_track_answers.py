@@ -229,7 +229,7 @@ def test_a_run_killed_between_batches_goes_on_and_ends_alike(
             {},
             "reads later tokens; task 'parity' \\(track 'answers'\\) takes dictionary, steerer that read",
         ),
-        ("raw_lr", {}, "'raw_lr' is a error_probe"),
+        ("raw_lr", {}, "'raw_lr' is an error_probe"),
         ("none", {"ask.choices": "[even, other]"}, "has the label 'odd'; ask.choices are even, other"),
         ("none", {"label": "null"}, "give the task 'label'"),
         ("none", {"label": "''"}, "there is no question to ask; of 12 documents 12 have no label"),
