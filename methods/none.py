@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.api import Change, Setting, Steerer, Train
+from harness.api import Intervention, Setting, Steerer, Train
 
 
 class Unchanged(Steerer):
@@ -20,9 +20,9 @@ class Unchanged(Steerer):
     def fit(self, train: Train) -> None:
         """Nothing is fitted."""
 
-    def edit(self, strength: float) -> Change | None:
-        """Return None, whatever the strength."""
-        return None
+    def steer(self, strength: float) -> Intervention:
+        """Return nothing, whatever the strength."""
+        return Intervention()
 
     def summary(self) -> dict[str, float]:
         """Return nothing."""

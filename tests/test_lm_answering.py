@@ -170,9 +170,23 @@ def test_a_splice_sees_tokens_alone_and_never_the_first() -> None:
     assert keeps(torch.tensor([[[1.0], [2.0]]])).flatten().tolist() == [1, -2]
 
 
-def test_one_block_is_edited_at_a_time(model: LanguageModel) -> None:
-    with pytest.raises(ValueError, match="one block"):
-        Answering(model).ask(READ, ROWS, 2, {0: Splice(halved), 1: Splice(halved)})
+def test_several_blocks_are_edited_at_once(model: LanguageModel) -> None:
+    answering = Answering(model)
+    same = Splice(lambda x_ND, doc_N: x_ND.clone())
+    both = said(answering.ask(WRITE, ROWS, 4, {0: same, 1: Splice(halved)}))
+    assert both == said(answering.ask(WRITE, ROWS, 4, {1: Splice(halved)}))
+    read = said(answering.ask(READ, ROWS, 4, {0: Splice(halved), 1: Splice(halved)}))
+    assert read != said(answering.ask(READ, ROWS, 4, {1: Splice(halved)}))
+
+
+def test_a_bias_and_a_ban_reach_what_is_read_and_what_is_written(model: LanguageModel) -> None:
+    answering = Answering(model)
+    clean = said(answering.ask(WRITE, ROWS, 4))
+    capitals = {(id_,): -float("inf") for id_ in range(258) if not 65 <= id_ <= 90}
+    banned = said(answering.ask(WRITE, ROWS, 4, None, capitals))
+    assert all(text[0][0].isascii() and text[0][0].isupper() for text in banned)
+    assert said(answering.ask(READ, ROWS, 4, None, {(7,): 2.0})) != said(answering.ask(READ, ROWS, 4))
+    assert said(answering.ask(WRITE, ROWS, 4)) == clean, "the bias is gone after the call"
 
 
 def test_the_model_keeps_its_own_tokenizer(model: LanguageModel) -> None:

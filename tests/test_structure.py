@@ -27,9 +27,9 @@ def test_the_engine_names_no_method_and_no_task() -> None:
     library = Library()
     names = {*library.names("methods"), *library.names("tasks")}
     assert len(names) > 10
-    # The identity of a row is a column of the tables, a label may be two tokens, and an interval may be over none; they
-    # only sound like the controls.
-    names -= {"identity", "bigram", "none"}
+    # The identity of a row is a column of the tables, a label may be two tokens, an interval may be over none, and an
+    # item has a prompt; they only sound like methods.
+    names -= {"identity", "bigram", "none", "prompt"}
     found = {
         f"{path.relative_to(PACKAGE)}: {text}"
         for path in PACKAGE.rglob("*.py")

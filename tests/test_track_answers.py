@@ -12,6 +12,7 @@ from lm_eval.models.huggingface import HFLM
 
 import harness
 import harness.api
+from harness.api import Intervention
 from harness.data.rows import load_corpus
 from harness.errors import UserError
 from harness.lm.answering import Answering
@@ -170,7 +171,7 @@ def test_a_share_of_questions_has_the_interval_of_a_share_even_at_the_floor(firs
 def test_what_changes_nothing_keeps_the_contract_of_steerers() -> None:
     found = Library().method("none")
     steerer = check_steerer(method_class(found), check_params(found, method_class(found), {}), seeded=False)
-    assert steerer.edit(1.0) is None
+    assert steerer.steer(1.0) == Intervention()
 
 
 def test_a_comparison_pairs_two_methods_over_questions(first: Outcome, folder: Path) -> None:

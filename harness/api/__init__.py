@@ -49,7 +49,10 @@ from harness.api.rewarded import (
     Taught,
 )
 from harness.api.steerer import (
+    Behaviour,
+    Bias,
     Change,
+    Intervention,
     Steerer,
 )
 
@@ -60,6 +63,8 @@ __all__ = [
     "Answers",
     "Arm",
     "ArrayActivations",
+    "Behaviour",
+    "Bias",
     "Change",
     "Courses",
     "Dictionary",
@@ -67,6 +72,7 @@ __all__ = [
     "ErrorProbe",
     "Explainer",
     "Features",
+    "Intervention",
     "Labels",
     "Method",
     "Named",

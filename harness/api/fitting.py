@@ -170,7 +170,8 @@ class Train:
         progress: call it with (label, done, total).
         extra: by name, only what was declared: ``truth`` (a ``Truth``), ``unembedding`` (an ``Unembedding``),
             ``targets`` and ``val_targets`` (``Targets`` of either split), ``environment`` (an ``Environment``),
-            ``predictions`` (of a ``Dictionary``, the ``Predictions`` of the train split).
+            ``predictions`` (of a ``Dictionary``, the ``Predictions`` of the train split), ``behaviour`` (a
+            ``Behaviour``).
     """
 
     x: Activations

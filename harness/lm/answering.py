@@ -17,36 +17,23 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
-from torch import Tensor
 
-from harness.lm.edits import edited
+from harness.api import Bias
 from harness.lm.model import LanguageModel
 from harness.lm.quiet import quiet
 from harness.lm.spliced import Splice
+from harness.lm.under import biased, spliced
 
 # The one split of a task that is given rows.
 SPLIT = "test"
 
 
-class _Edited(HFLM):  # type: ignore[misc]
-    """lm-eval's own, which says where a text begins and draws no bars."""
+class _Quiet(HFLM):  # type: ignore[misc]
+    """lm-eval's own, which draws no bars."""
 
     def __init__(self, model: LanguageModel) -> None:
         # lm-eval gives its tokenizer a padding token and changes the side it pads on.
         super().__init__(pretrained=model.network, tokenizer=copy.deepcopy(model.tokenizer))
-        self.splice: Splice | None = None
-
-    def _model_call(self, inps: Tensor, *rest: Any, **options: Any) -> Any:
-        # Padded on the right and without a mask: what is there to be read comes before the padding.
-        if self.splice is not None:
-            self.splice.begin(None)
-        return super()._model_call(inps, *rest, **options)
-
-    def _model_generate(self, context: Tensor, *rest: Any, **options: Any) -> Any:
-        # Padded on the left, with a mask.
-        if self.splice is not None:
-            self.splice.begin(options["attention_mask"])
-        return super()._model_generate(context, *rest, **options)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = True) -> Any:
         return super().loglikelihood(requests, disable_tqdm=True)
@@ -68,7 +55,7 @@ class Answering:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         with _still():
-            self._lm = _Edited(model)
+            self._lm = _Quiet(model)
 
     def lengths(self, prompt: str, answer: str) -> tuple[int, int]:
         """Return how many tokens lm-eval reads before an answer, and how many the answer has."""
@@ -98,6 +85,7 @@ class Answering:
         rows: Sequence[Mapping[str, Any]],
         size: int,
         edits: Mapping[int, Splice] | None = None,
+        bias: Bias | None = None,
     ) -> list[dict[str, Any]]:
         """Return lm-eval's record of every row, in their order; of each filter where the task has several.
 
@@ -106,21 +94,16 @@ class Answering:
                 is not asked: ``rows`` are its test split.
             rows: documents.
             size: requests of a batch.
-            edits: what is done to the model, by block; at most one.
+            edits: what is done to the model, by block.
+            bias: what is added to its logits.
         """
-        if len(edits or {}) > 1:
-            raise ValueError("one block is edited at a time")
-        self._lm.splice = next(iter((edits or {}).values()), None)
         self._lm.batch_size_per_gpu = size
-        try:
-            with _still(), edited(self.model, edits or {}):
-                made = ConfigurableTask(config=_config(task, rows))
-                if made.get_config("num_fewshot") is None:
-                    made.set_config(key="num_fewshot", value=0)
-                loaded = {"tasks": {task["task"]: made}, "groups": {}}
-                found = evaluate(self._lm, loaded, bootstrap_iters=0, log_samples=True)
-        finally:
-            self._lm.splice = None
+        with _still(), spliced(self.model, edits or {}), biased(self.model, bias or {}):
+            made = ConfigurableTask(config=_config(task, rows))
+            if made.get_config("num_fewshot") is None:
+                made.set_config(key="num_fewshot", value=0)
+            loaded = {"tasks": {task["task"]: made}, "groups": {}}
+            found = evaluate(self._lm, loaded, bootstrap_iters=0, log_samples=True)
         samples: list[dict[str, Any]] = found["samples"][task["task"]]
         return samples
 

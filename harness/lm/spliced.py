@@ -23,7 +23,15 @@ class Splice:
     Padding on the right that no mask tells of is changed like tokens: nothing that is read depends on it.
     """
 
-    def __init__(self, change: Change, *, first: bool = False, limit: float = math.inf, history: bool = False) -> None:
+    def __init__(
+        self,
+        change: Change,
+        *,
+        first: bool = False,
+        limit: float = math.inf,
+        history: bool = False,
+        tail: bool = False,
+    ) -> None:
         """Take a change.
 
         Args:
@@ -31,8 +39,11 @@ class Splice:
             first: whether the first token of a document is changed as well.
             limit: norm above which a token is left as it is.
             history: whether a row depends on earlier rows, which are then kept and given again with each new token.
+            tail: whether of the columns that are read first, a prompt padded on the left, only the last is changed. The
+                model then runs with a cache.
         """
         self._change, self._first, self._limit, self._history = change, first, limit, history
+        self._tail, self._prompt = tail, 0
         self._mask_BT: Tensor | None = None
         self._seen = 0
         self._past_BTD: Tensor | None = None
@@ -47,7 +58,7 @@ class Splice:
         start = 0 if x_BTD.shape[1] > self._seen else self._seen
         self._seen = start + x_BTD.shape[1]
         if start == 0:
-            self._past_BTD = None
+            self._past_BTD, self._prompt = None, self._seen
         if self._history:
             x_BTD = x_BTD if self._past_BTD is None else torch.cat([self._past_BTD, x_BTD], 1)
             self._past_BTD = x_BTD
@@ -69,5 +80,7 @@ class Splice:
             token_BT[:, : given_BT.shape[1]] = given_BT
         if not self._first:
             token_BT &= token_BT.cumsum(1) > 1
+        if self._tail:
+            token_BT[:, : self._prompt - 1] = False
         kept_BT = token_BT[:, start : start + columns]
         return kept_BT if math.isinf(self._limit) else kept_BT & (x_BTD.float().norm(dim=2) <= self._limit)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from harness.metrics.contract import Array, Parts, metric, ratio
 
 ANSWERS = ("answers",)
+# Of tracks that compare what is answered under an edit with what is answered without.
+EDITED = ("answers", "steering")
 _LM_EVAL = "lm-eval (github.com/EleutherAI/lm-evaluation-harness)"
 _SQUAD = "arXiv 1606.05250, section 6.1; the data set's evaluate-v2.0.py"
 _NO_QUESTION = "no question was asked"
@@ -30,7 +32,7 @@ def _change(parts: Parts, w: Array, name: str) -> Array:
     direction="up",
     formula="answer_acc = right answers / questions",
     needs=("n", "right"),
-    tracks=ANSWERS,
+    tracks=EDITED,
     within_model=True,
     source=f"{_LM_EVAL}, acc of choices and exact_match of what is written",
     null="of K choices: 1 / K; of what is written: 0",
@@ -46,7 +48,7 @@ def answer_acc(parts: Parts, w: Array) -> Array:
     direction="up",
     formula="d_acc = answer_acc − answer_acc of the model as it is, on the same questions",
     needs=("n", "right", "right_clean"),
-    tracks=ANSWERS,
+    tracks=EDITED,
     within_model=True,
     source="ours; a paired difference",
     null=_UNEDITED,
@@ -108,7 +110,7 @@ def d_f1(parts: Parts, w: Array) -> Array:
     direction="up",
     formula="gold_loglik = Σ ln p(right answer | question) / Σ tokens of right answers",
     needs=("gold_logp", "gold_tokens"),
-    tracks=ANSWERS,
+    tracks=EDITED,
     within_model=True,
     source=f"{_LM_EVAL}, loglikelihood; here a mean over the tokens of all right answers",
     null="every token equally likely: −ln of the vocabulary's size",
@@ -123,7 +125,7 @@ def gold_loglik(parts: Parts, w: Array) -> Array:
     direction="up",
     formula="d_gold_loglik = gold_loglik − gold_loglik of the model as it is, on the same questions",
     needs=("gold_logp", "gold_logp_clean", "gold_tokens"),
-    tracks=ANSWERS,
+    tracks=EDITED,
     within_model=True,
     source="ours; a paired difference",
     null=_UNEDITED,

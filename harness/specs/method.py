@@ -10,7 +10,7 @@ from harness.specs.data import Source
 from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary", "error_probe", "next_token", "explainer", "steerer"]
-Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment", "predictions"]
+Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment", "predictions", "behaviour"]
 Own = Literal["answers", "reward", "explanation", "ask"]
 OWN: tuple[Own, ...] = get_args(Own)
 """Keys of a task that are read by the tracks alone that want them."""

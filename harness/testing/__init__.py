@@ -9,7 +9,7 @@ from harness.testing.dictionaries import SETTING, check_dictionary, planted, pla
 from harness.testing.documented import check_documented
 from harness.testing.explainers import check_explainer, planted_predictions
 from harness.testing.probes import ANSWERS, check_error_probe
-from harness.testing.steerers import check_steerer
+from harness.testing.steerers import check_steerer, planted_behaviour
 
 __all__ = [
     "ANSWERS",
@@ -21,6 +21,7 @@ __all__ = [
     "check_next_token",
     "check_steerer",
     "planted",
+    "planted_behaviour",
     "planted_predictions",
     "planted_truth",
 ]

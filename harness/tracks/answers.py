@@ -15,18 +15,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.api import Method, Train
+from harness.api import Intervention, Method, Train
 from harness.data.rows import fingerprint
 from harness.errors import CellError
 from harness.lm.answering import Answering
-from harness.lm.spliced import Splice
 from harness.metrics.contract import Parts
 from harness.specs.ask import Ask
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
 from harness.store.files import write_bytes
 from harness.store.items import Item
-from harness.tracks.changes import changing, splice_of
+from harness.tracks.changes import changing, intervention_of, splice_of
 from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
 from harness.tracks.describing import data_part, model_part
 from harness.tracks.foreign import each
@@ -118,17 +117,18 @@ class Answers(Track):
         return results
 
     def _under(self, step: Step, method: Method, clean: Contribution) -> Contribution:
-        mask = self.task.spec.mask
-        limit = self.site.norm_limit if mask.outliers == "drop" else math.inf
-        splice = splice_of(changing(method, self.task.spec.track), first=mask.first == "keep", limit=limit)
-        own = clean if splice is None else self._asked(step, splice)
+        found = intervention_of(changing(method, self.task.spec.track))
+        own = clean if found == Intervention() else self._asked(step, found)
         beside = {f"{name}_clean": value for name, value in clean.items() if name not in ("question", *_TEXT)}
         return {**own, **beside}
 
-    def _asked(self, step: Step, splice: Splice | None) -> Contribution:
+    def _asked(self, step: Step, found: Intervention) -> Contribution:
+        mask = self.task.spec.mask
+        limit = self.site.norm_limit if found.change and mask.outliers == "drop" else math.inf
+        splice = splice_of(found, first=mask.first == "keep", limit=limit)
         edits = {} if splice is None else {self.task.layer: splice}
-        samples = self.answering.ask(self.questions.task(step.what), self.questions.rows(step), step.size, edits)
-        return self.questions.found(step, samples)
+        task, rows = self.questions.task(step.what), self.questions.rows(step, found.prefix)
+        return self.questions.found(step, self.answering.ask(task, rows, step.size, edits, found.bias))
 
     def _clean(self, step: Step) -> Contribution:
         """Return what the model answers as it is, from disk where it is there whole."""
@@ -137,7 +137,7 @@ class Answers(Track):
             with np.load(path, allow_pickle=False) as archive:
                 found = {name: archive[name] for name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile):
-            found = self._asked(step, None)
+            found = self._asked(step, Intervention())
             buffer = io.BytesIO()
             np.savez(buffer, allow_pickle=False, **found)
             write_bytes(path, buffer.getvalue())

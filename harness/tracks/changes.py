@@ -1,11 +1,11 @@
-"""What a method does to the language model: reconstructions in place of activations, or the edit of a steerer."""
+"""What a method does to the language model: reconstructions in place of activations, or a steerer's intervention."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from harness.api import Change, Dictionary, Method, Network, Steerer
+from harness.api import Change, Dictionary, Intervention, Method, Network, Steerer
 from harness.errors import CellError
 from harness.lm.spliced import Splice
 from harness.tracks.coding import codes
@@ -22,21 +22,31 @@ def changing(method: Method, track: str) -> Network:
     return method
 
 
-def splice_of(method: Network, *, first: bool, limit: float) -> Splice | None:
-    """Return what a method does to its block; None where it leaves the model as it is.
+def intervention_of(method: Network, strength: float = STRENGTH) -> Intervention:
+    """Return what a fitted dictionary or steerer does to a language model.
 
     The error of a reconstruction is not added back: what a dictionary does not keep is lost to the model.
-
-    Args:
-        method: a fitted dictionary or steerer.
-        first: whether the first token of a text is changed too.
-        limit: norm above which a token is left as it is.
     """
     if isinstance(method, Dictionary):
         # A shared code follows all that was read; any other is of its token alone.
-        return Splice(_reconstructed(method), first=first, limit=limit, history=method.shared > 0)
-    change = method.edit(STRENGTH) if isinstance(method, Steerer) else None
-    return Splice(_checked(change), first=first, limit=limit, history=True) if change else None
+        return Intervention(change=_reconstructed(method), history=method.shared > 0)
+    if not isinstance(method, Steerer):
+        raise TypeError(f"a {type(method).__name__} changes no language model")
+    return method.steer(strength)
+
+
+def splice_of(found: Intervention, *, first: bool, limit: float, tail: bool = False) -> Splice | None:
+    """Return what an intervention does to its block; None where it leaves activations as they are.
+
+    Args:
+        found: the intervention.
+        first: whether the first token of a text is changed too.
+        limit: norm above which a token is left as it is.
+        tail: whether of what is read first only the last token is changed.
+    """
+    if found.change is None:
+        return None
+    return Splice(_checked(found.change), first=first, limit=limit, history=found.history, tail=tail)
 
 
 def _reconstructed(method: Dictionary) -> Change:
@@ -52,7 +62,7 @@ def _reconstructed(method: Dictionary) -> Change:
 def _checked(change: Change) -> Change:
     def checked(x_ND: Tensor, doc_N: Tensor) -> Tensor:
         changed_ND = change(x_ND, doc_N)
-        check_output("edit", changed_ND, tuple(x_ND.shape))
+        check_output("change", changed_ND, tuple(x_ND.shape))
         return changed_ND
 
     return checked

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.splits import Document
 from harness.data.squad import squad_scores
-from harness.errors import UserError
+from harness.errors import CellError, UserError
 from harness.lm.answering import Answering
 from harness.specs.ask import Ask, Written
 from harness.specs.task import TaskSpec
@@ -123,10 +123,21 @@ class Questions:
         """Return the right answer as it follows the text."""
         return (document.answer or "") if self._ask.written else f" {document.label}"
 
-    def rows(self, step: Step) -> list[dict[str, str]]:
-        """Return the documents of a step as lm-eval reads them."""
+    def rows(self, step: Step, prefix: str = "") -> list[dict[str, str]]:
+        """Return the documents of a step as lm-eval reads them, behind a prefix.
+
+        Raises:
+            CellError: with the prefix they go beyond what the model can read.
+        """
+        self._check_prefix(prefix)
         documents = [self.taken.documents[i] for i in step.questions]
-        return [{"text": d.text, "label": str(d.label), "gold": self._gold(d)} for d in documents]
+        return [{"text": prefix + d.text, "label": str(d.label), "gold": self._gold(d)} for d in documents]
+
+    def _check_prefix(self, prefix: str) -> None:
+        most = self._answering.model.info.context
+        room = self._spec.budget.context + (self._answering.lengths(prefix, "")[0] if prefix else 0)
+        if most is not None and room > most:
+            raise CellError(f"with what is put before it a question may have {room} tokens; the model reads {most}")
 
     def task(self, what: str) -> dict[str, Any]:
         """Return the task that does one thing with a question, as lm-eval's YAML has it."""

@@ -1,0 +1,344 @@
+"""What steering a language model does to what it writes, beside what a bias on the words themselves does.
+
+Sums per cluster of problems: ``n`` problems, ``tokens`` written, ``censored`` texts that reached the most tokens,
+``hits`` of the task's words, ``nll_base`` nats of the texts under the model as it is, ``grams`` and ``new_grams`` runs
+of four tokens and those that are new in their text, ``pairs`` and ``new_pairs`` the same of two, ``hm`` marks. With
+``_clean`` behind their names the same of the model as it is, with ``_bias`` of the model with a bias on the first
+tokens of the words, as strong as gives the same divergence on neutral text. ``slope`` and ``anti`` are sums over
+problems of the dose–response, ``slope_random`` ``[C, K]`` those of ``K`` random directions. ``side_kl_sum`` and
+``side_n`` are totals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
+from harness.metrics.verdicts import Bounds, Rule, add_rule
+
+STEERING = ("steering",)
+_PAPER = "arXiv 2503.18878, section 4"
+_NO_TOKEN = "no token was written"
+_NO_PROBLEM = "no problem was given"
+# The share of an effect that a bias on words has to bring about for the effect to be called lexical.
+LEXICAL_SHARE = 0.8
+_OUTCOMES = {"acc": "accuracy", "reflect": "words per 100 tokens"}
+
+
+def _per_token(parts: Parts, w: Array, what: str, arm: str = "") -> Array:
+    return ratio(w @ parts[what + arm], w @ parts[f"tokens{arm}"], _NO_TOKEN)
+
+
+def _rate(parts: Parts, w: Array, arm: str = "") -> Array:
+    return 100.0 * _per_token(parts, w, "hits", arm)
+
+
+def _accuracy(parts: Parts, w: Array, arm: str = "") -> Array:
+    return ratio(w @ parts[f"right{arm}"], w @ parts["n"], _NO_PROBLEM)
+
+
+@metric(
+    unit="1",
+    direction="target",
+    formula="trace_len = Σ tokens written, at most max_tokens / problems; a mean restricted to max_tokens",
+    needs=("n", "tokens"),
+    tracks=STEERING,
+    source=f"{_PAPER}; Royston and Parmar 2013 for the restricted mean",
+    null="that of the model as it is",
+    within_model=True,
+)
+def trace_len(parts: Parts, w: Array) -> Array:
+    """Tokens written until the end, or the most that may be written."""
+    return ratio(w @ parts["tokens"], w @ parts["n"], _NO_PROBLEM)
+
+
+@metric(
+    unit="1",
+    direction="target",
+    formula="len_ratio = trace_len / trace_len of the model as it is, on the same problems",
+    needs=("tokens", "tokens_clean"),
+    tracks=STEERING,
+    source=_PAPER,
+    null="no edit: 1",
+    within_model=True,
+)
+def len_ratio(parts: Parts, w: Array) -> Array:
+    """How much longer texts are than those of the model as it is. Paired over problems."""
+    return ratio(w @ parts["tokens"], w @ parts["tokens_clean"], _NO_TOKEN)
+
+
+@metric(
+    unit="1",
+    direction="target",
+    formula="censored = texts that reach max_tokens / problems",
+    needs=("n", "censored"),
+    tracks=STEERING,
+    source="ours",
+    null="that of the model as it is",
+    share="censored",
+    within_model=True,
+)
+def censored(parts: Parts, w: Array) -> Array:
+    """Share of texts that were cut, so that their length is not known."""
+    return ratio(w @ parts["censored"], w @ parts["n"], _NO_PROBLEM)
+
+
+@metric(
+    unit="1/100 tokens",
+    direction="target",
+    formula="reflect_rate = 100 Σ occurrences of the task's words / Σ tokens written",
+    needs=("hits", "tokens"),
+    tracks=STEERING,
+    source="arXiv 2503.18878, appendix A.1, for the words",
+    null="that of the model as it is",
+    within_model=True,
+)
+def reflect_rate(parts: Parts, w: Array) -> Array:
+    """How often the model writes the task's words."""
+    return _rate(parts, w)
+
+
+@metric(
+    unit="1/100 tokens",
+    direction="up",
+    formula="d_reflect = reflect_rate − reflect_rate of the model as it is, on the same problems",
+    needs=("hits", "tokens", "hits_clean", "tokens_clean"),
+    tracks=STEERING,
+    source="ours; a paired difference",
+    null="no edit: 0",
+    within_model=True,
+)
+def d_reflect(parts: Parts, w: Array) -> Array:
+    """How much more often the model writes the task's words. Paired over problems."""
+    return _rate(parts, w) - _rate(parts, w, "_clean")
+
+
+def _beyond(parts: Parts, w: Array, of: Callable[[Parts, Array, str], Array]) -> Array:
+    clean = of(parts, w, "_clean")
+    return LEXICAL_SHARE * (of(parts, w, "") - clean) - (of(parts, w, "_bias") - clean)
+
+
+@metric(
+    unit="1",
+    direction="target",
+    formula="d_acc_over_bias = .8 d_acc − d_acc of a bias on the words with the same side_kl",
+    needs=("n", "right", "right_clean", "right_bias"),
+    tracks=STEERING,
+    source="ours",
+    null="a bias on the words: −.2 d_acc",
+    within_model=True,
+)
+def d_acc_over_bias(parts: Parts, w: Array) -> Array:
+    """What most of the change of accuracy exceeds that by a bias on the words."""
+    return _beyond(parts, w, _accuracy)
+
+
+@metric(
+    unit="1/100 tokens",
+    direction="target",
+    formula="d_reflect_over_bias = .8 d_reflect − d_reflect of a bias on the words with the same side_kl",
+    needs=("hits", "tokens", "hits_clean", "tokens_clean", "hits_bias", "tokens_bias"),
+    tracks=STEERING,
+    source="ours",
+    null="a bias on the words: −.2 d_reflect",
+    within_model=True,
+)
+def d_reflect_over_bias(parts: Parts, w: Array) -> Array:
+    """What most of the change of the words' rate exceeds that by a bias on the words."""
+    return _beyond(parts, w, _rate)
+
+
+@metric(
+    unit="1",
+    direction="down",
+    formula="ppl_base = exp(Σ −ln p₀(token) / Σ tokens written), p₀ the model as it is",
+    needs=("nll_base", "tokens"),
+    tracks=STEERING,
+    source="ours",
+    null="that of what the model writes as it is",
+    within_model=True,
+)
+def ppl_base(parts: Parts, w: Array) -> Array:
+    """Perplexity of what was written under the model as it is."""
+    return np.asarray(np.exp(_per_token(parts, w, "nll_base")), dtype=np.float64)
+
+
+@metric(
+    unit="1",
+    direction="down",
+    formula="rep4 = 1 − Σ different runs of four tokens in a text / Σ runs of four tokens",
+    needs=("grams", "new_grams"),
+    tracks=STEERING,
+    source="Welleck and others, arXiv 1908.04319, section 6.1, for each text by itself",
+    null="that of what the model writes as it is",
+    within_model=True,
+)
+def rep4(parts: Parts, w: Array) -> Array:
+    """Share of runs of four tokens that stood in their text before."""
+    return 1.0 - ratio(w @ parts["new_grams"], w @ parts["grams"], "no text has four tokens")
+
+
+@metric(
+    unit="1",
+    direction="up",
+    formula="distinct2 = Σ different pairs of tokens in a text / Σ pairs of tokens",
+    needs=("pairs", "new_pairs"),
+    tracks=STEERING,
+    source="Li and others, arXiv 1510.03055, section 5.2, for each text by itself",
+    null="that of what the model writes as it is",
+    within_model=True,
+)
+def distinct2(parts: Parts, w: Array) -> Array:
+    """Share of pairs of neighbouring tokens that are new in their text."""
+    return ratio(w @ parts["new_pairs"], w @ parts["pairs"], "no text has two tokens")
+
+
+@metric(
+    unit="nats/token",
+    direction="down",
+    formula="side_kl = mean over tokens of neutral text of KL(p₀ ‖ p), p₀ the model as it is",
+    needs=("side_kl_sum", "side_n"),
+    tracks=STEERING,
+    source="ours",
+    null="no edit: 0",
+    interval="none",
+    within_model=True,
+)
+def side_kl(parts: Parts, w: Array) -> Array:
+    """What steering does to text that has nothing to do with it."""
+    return constant(w, float(ratio(parts["side_kl_sum"], parts["side_n"], "there is no neutral text")))
+
+
+@metric(
+    unit="1",
+    direction="up",
+    formula="hm_offline = mean over problems of 3 / (1/concept + 1/instruction + 1/fluency), 0 where one mark is 0",
+    needs=("n", "hm"),
+    tracks=STEERING,
+    source="ours; the form of arXiv 2501.17148, section 4.2, with counts in place of a judge: not comparable with it",
+    null="the model as it is: near 0",
+    within_model=True,
+)
+def hm_offline(parts: Parts, w: Array) -> Array:
+    """One mark of 0 to 2 for behaviour, right answers and fluency together, without a judge."""
+    return ratio(w @ parts["hm"], w @ parts["n"], _NO_PROBLEM)
+
+
+@metric(
+    unit="nats",
+    direction="up",
+    formula="dose_slope = mean over problems of the slope of ln p(a word of the task begins) on the dose",
+    needs=("n", "slope"),
+    tracks=STEERING,
+    source="Tan and others, arXiv 2407.12404, section 4",
+    null="no edit: 0",
+    within_model=True,
+)
+def dose_slope(parts: Parts, w: Array) -> Array:
+    """How much likelier a word of the task becomes per unit of the dose, in what the model writes as it is."""
+    return ratio(w @ parts["slope"], w @ parts["n"], _NO_PROBLEM)
+
+
+@metric(
+    unit="1",
+    direction="down",
+    formula="anti_frac = problems whose slope is below 0 / problems",
+    needs=("n", "anti"),
+    tracks=STEERING,
+    source="Tan and others, arXiv 2407.12404, section 4",
+    null="a random direction: about 1/2",
+    share="anti",
+    within_model=True,
+)
+def anti_frac(parts: Parts, w: Array) -> Array:
+    """Share of problems in which steering makes the words less likely."""
+    return ratio(w @ parts["anti"], w @ parts["n"], _NO_PROBLEM)
+
+
+@metric(
+    unit="1",
+    direction="up",
+    formula="over_random = mean slope / max over random directions of |mean slope|, at equal doses",
+    needs=("n", "slope", "slope_random"),
+    tracks=STEERING,
+    source="ours, after arXiv 2407.12404",
+    null="a random direction: between −1 and 1 as a rule; above 1 with probability 1/(2K + 2) among K",
+    within_model=True,
+)
+def over_random(parts: Parts, w: Array) -> Array:
+    """How many times the largest slope of random directions the slope is; below 1 it is none of steering."""
+    if parts["slope_random"].shape[1] == 0:
+        raise NotComputableError("no random direction was tried")
+    largest = np.abs(w @ parts["slope_random"]).max(-1)
+    return ratio(w @ parts["slope"], largest, "no random direction does anything")
+
+
+def _margin(parts: Parts, w: Array, what: str) -> Array:
+    return constant(w, float(parts[f"margin_{what}"]))
+
+
+def _add_margin(what: str, unit: str, said: str) -> None:
+    def named(parts: Parts, w: Array) -> Array:
+        return _margin(parts, w, what)
+
+    named.__name__, named.__doc__ = f"steer_{what}_margin", f"The task's margin: a change of {said} below it is none."
+    metric(
+        unit=unit,
+        direction="target",
+        formula=f"steer_{what}_margin = stated by the task",
+        needs=(f"margin_{what}",),
+        tracks=STEERING,
+        source="ours",
+        null="0",
+        interval="none",
+    )(named)
+
+
+def concluded(numbers: Mapping[str, Bounds]) -> tuple[str, str]:
+    """Return the verdict on an arm and its reason.
+
+    ``LEXICAL``: every effect that is shown is brought about, to 80 % or more, by a bias on the words with the same
+    divergence on neutral text. ``STEERS``: an effect is shown to exceed that, and the dose–response to exceed that of
+    every random direction. ``NO_EFFECT``: all intervals lie within the margins. Else ``INCONCLUSIVE``.
+    """
+    said = "; ".join(f"{name} changes by {numbers[f'd_{what}']}" for what, name in _OUTCOMES.items())
+    shown = [what for what in _OUTCOMES if numbers[f"d_{what}"].above or numbers[f"d_{what}"].below]
+    if not shown:
+        small = all(numbers[f"d_{what}"].within(numbers[f"steer_{what}_margin"].value) for what in _OUTCOMES)
+        return (
+            ("NO_EFFECT", f"{said}; within the margins") if small else ("INCONCLUSIVE", f"{said}; no effect is shown")
+        )
+    if all(_reproduced(numbers, what) for what in shown):
+        return "LEXICAL", f"{said}; a bias on the words brings about {LEXICAL_SHARE:.0%} of it or more"
+    random = numbers["over_random"]
+    apart = f"{said}; {random} times the largest of random directions"
+    if not any(_exceeds(numbers, what) for what in shown):
+        return "INCONCLUSIVE", f"{apart}; neither shown to exceed a bias on the words nor to be one"
+    if random.lo is not None and random.lo > 1:
+        return "STEERS", f"{apart}; {' and '.join(_OUTCOMES[w] for w in shown if _exceeds(numbers, w))} beyond a bias"
+    return "INCONCLUSIVE", f"{apart}; not shown to exceed random directions"
+
+
+def _reproduced(numbers: Mapping[str, Bounds], what: str) -> bool:
+    """Say whether a bias brings about most of an effect that is shown."""
+    over = numbers[f"d_{what}_over_bias"].value
+    return over <= 0 if numbers[f"d_{what}"].above else over >= 0
+
+
+def _exceeds(numbers: Mapping[str, Bounds], what: str) -> bool:
+    """Say whether an effect is shown, and most of it shown to be more than a bias brings about."""
+    effect, over = numbers[f"d_{what}"], numbers[f"d_{what}_over_bias"]
+    return (effect.above and over.above) or (effect.below and over.below)
+
+
+def _add_rule() -> None:
+    effects = tuple(f"d_{what}{end}" for what in _OUTCOMES for end in ("", "_over_bias"))
+    margins = tuple(f"steer_{what}_margin" for what in _OUTCOMES)
+    add_rule(Rule("steering", (*effects, "over_random", *margins), concluded))
+
+
+_add_margin("acc", "1", "accuracy")
+_add_margin("reflect", "1/100 tokens", "the words' rate")
+_add_rule()

@@ -1,0 +1,117 @@
+"""Arms of steering on a small model: nothing done changes no bit, and every number is counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from harness.api import Intervention
+from harness.data.vocabulary import Entry
+from harness.lm.continued import Followed
+from harness.lm.generation import Sampling
+from harness.lm.loading import LoadOptions, load_model
+from harness.lm.under import closed_form_kl
+from harness.tracks.steered import Place, Problem, Steered, harmony, side_kl
+
+WORDS = (Entry("a", ((97,),)), Entry("bc", ((98, 99), (66, 99))))
+PROBLEMS = [Problem(f"p{i}", f"Sum {i} and {i * 7}{' please' * (i % 3)}: ", str(8 * i), str(8 * i)) for i in range(5)]
+NEUTRAL = [Followed(tuple(range(60 + i, 70 + i)), tuple(range(40, 46 + i))) for i in range(3)]
+ASKED = Sampling(max_tokens=10, temperature=1.0, seed=3)
+
+
+@pytest.fixture(scope="module")
+def place() -> Place:
+    return Place(load_model("tiny-random", LoadOptions(device="cpu")), 0, True, 400)
+
+
+def judged(text: str, label: str) -> tuple[bool, bool]:
+    return label in text, any(letter.isalpha() for letter in text)
+
+
+def shift(x_ND: Tensor, doc_N: Tensor) -> Tensor:
+    return x_ND + 2 * torch.sin(torch.arange(x_ND.shape[1]))
+
+
+def test_nothing_done_changes_no_bit_and_a_change_does(place: Place) -> None:
+    steered = Steered(place, PROBLEMS, WORDS, ASKED)
+    clean = steered.write(Intervention(), "clean")
+    same = Intervention(change=lambda x_ND, doc_N: x_ND.clone())
+    assert steered.write(same, "same") == clean, "random numbers are common"
+    own, other = (steered.numbers(clean, found, judged) for found in (Intervention(), same))
+    assert all(np.array_equal(own[name], other[name]) for name in own)
+    assert np.array_equal(steered.willing(clean, same), steered.willing(clean, Intervention()))
+    assert side_kl(place, NEUTRAL, same)[0] == 0
+    changed = Intervention(change=shift)
+    assert steered.write(changed, "changed") != clean
+    assert side_kl(place, NEUTRAL, changed)[0] > 0
+
+
+def test_numbers_are_counted_by_hand(place: Place) -> None:
+    steered = Steered(place, PROBLEMS, WORDS, ASKED)
+    # A bias makes the words frequent; it is no part of what the model itself finds likely.
+    found = Intervention(bias={(97,): 6.0, (98,): 6.0, (98, 99): 9.0})
+    texts = steered.write(found, "bias")
+    numbers = steered.numbers(texts, found, judged)
+    assert numbers["hits"].sum() > 5
+    for row, (text, problem) in enumerate(zip(texts, PROBLEMS, strict=True)):
+        pairs = list(zip(text.ids, text.ids[1:], strict=False))
+        assert numbers["tokens"][row] == len(text.ids)
+        assert numbers["censored"][row] == (text.ended == "length")
+        assert numbers["hits"][row] == text.ids.count(97) + pairs.count((98, 99)) + pairs.count((66, 99))
+        assert (numbers["pairs"][row], numbers["new_pairs"][row]) == (len(pairs), len(set(pairs)))
+        ids = torch.tensor([[*place.ids(problem.text), *text.ids]])
+        with torch.no_grad():
+            logp_SV = place.model.network(ids, use_cache=False).logits[0].log_softmax(-1)
+        own = logp_SV[-len(text.ids) - 1 : -1].gather(1, torch.tensor(text.ids)[:, None])
+        assert numbers["nll_base"][row] == pytest.approx(-float(own.sum()), abs=1e-3)
+
+
+def test_a_bias_moves_willingness_and_divergence_by_its_closed_forms(place: Place) -> None:
+    """ln P' − ln P is b − ln(1 − P + P e^b) at every token; the divergence is known from P alone."""
+    steered, strength = Steered(place, PROBLEMS, WORDS, ASKED), 1.5
+    found = Intervention(bias={(id_,): strength for id_ in steered.first})
+    clean = steered.write(Intervention(), "clean")
+    texts = [Followed(place.ids(p.text), text.ids) for p, text in zip(PROBLEMS, clean, strict=True)]
+    expected = []
+    for logp_TV in place.logp(texts, Intervention()):
+        mass_T = logp_TV[:, steered.first].double().exp().sum(1)
+        expected.append(float((strength - torch.log1p(mass_T * np.expm1(strength))).mean()))
+    found_n = steered.willing(clean, found) - steered.willing(clean, Intervention())
+    np.testing.assert_allclose(found_n, expected, atol=1e-4)
+    total, tokens = side_kl(place, NEUTRAL, found)
+    logp = torch.cat(place.logp(NEUTRAL, Intervention()))
+    assert tokens == len(logp) == 21
+    assert total == pytest.approx(float(closed_form_kl(logp, tuple(steered.first), strength).sum()), rel=1e-3)
+
+
+def test_a_prefix_is_read_before_every_prompt(place: Place) -> None:
+    steered = Steered(place, PROBLEMS, WORDS, ASKED)
+    found = Intervention(prefix="Think twice. ")
+    longer = Steered(place, [Problem(p.id, found.prefix + p.text, p.gold, p.label) for p in PROBLEMS], WORDS, ASKED)
+    texts = steered.write(found, "prefix")
+    assert texts == longer.write(Intervention(), "longer")
+    own, other = steered.numbers(texts, found, judged), longer.numbers(texts, Intervention(), judged)
+    np.testing.assert_array_equal(own["gold_logp"], other["gold_logp"])
+    assert not np.allclose(own["nll_base"], other["nll_base"]), "texts are held against the plain prompt"
+
+
+def test_what_was_written_is_kept_by_arm(place: Place, tmp_path: Path) -> None:
+    kept = Place(place.model, 0, True, 400, tmp_path)
+    steered = Steered(kept, PROBLEMS, WORDS, ASKED)
+    clean, changed = (steered.write(found, arm) for found, arm in ((Intervention(), "a"), (Intervention(shift), "b")))
+    assert clean != changed
+    # From disk, whatever the intervention would do now.
+    assert steered.write(Intervention(), "b") == changed
+
+
+def test_marks_are_those_of_the_numbers(place: Place) -> None:
+    names = ("tokens", "hits", "right", "parsed", "nll_base", "grams", "new_grams")
+    clean = dict(zip(names, np.array([[20.0, 20], [1, 1], [1, 0], [1, 1], [20, 20], [10, 10], [10, 10]]), strict=True))
+    own = clean | {"hits": np.array([4.0, 4.0]), "nll_base": np.array([20.0, 35.0])}
+    # Twice the words: 2. Right, and merely there: 2 and 1. As fluent, and e^.75 times as surprising: 2 and 1.
+    np.testing.assert_allclose(harmony(own, clean), [2.0, 3 / (1 / 2 + 1 + 1)])
+    np.testing.assert_allclose(harmony(clean, clean), 0)
