@@ -52,32 +52,37 @@ class Neutral:
     def side(self, found: Intervention) -> Side:
         """Return what an intervention does. Its prefix stands before each text."""
         if found == Intervention():
-            measured = [self._against(row, logp_TV) for row, logp_TV in enumerate(self._clean)]
+            measured = [_against(*one, one[1]) for one in zip(self.texts, self._clean, strict=True)]
         elif found.change is None and not found.prefix:
             run = Biased(found.bias, self.place.model.info.vocab)
-            measured = [self._against(row, self._biased(row, run)) for row in range(len(self.texts))]
+            each = zip(self.texts, self._clean, strict=True)
+            measured = [_against(text, logp_TV, _biased(text, logp_TV, run)) for text, logp_TV in each]
         else:
             prefix = self.place.ids(found.prefix) if found.prefix else ()
             behind = [Followed(prefix + text.prompt, text.after) for text in self.texts]
-            measured = self.place.each(behind, found, self._against)
-        kl, hits, clean = (sum(column) for column in zip(*measured, strict=True))
-        return Side(max(float(kl), 0.0), sum(len(text.after) for text in self.texts), int(hits), int(clean))
-
-    def _against(self, row: int, logq_TV: Tensor) -> tuple[float, int, int]:
-        logp_TV = self._clean[row].double()
-        gap_TV = logp_TV - logq_TV.double()
-        own_T = torch.tensor(self.texts[row].after, device=logp_TV.device)
-        hits = [int((one.argmax(1) == own_T).sum()) for one in (logq_TV, self._clean[row])]
-        return float((logp_TV.exp() * gap_TV).sum()), hits[0], hits[1]
-
-    def _biased(self, row: int, run: Biased) -> Tensor:
-        text, logp_TV = self.texts[row], self._clean[row]
-        read_1S = torch.tensor([[*text.prompt, *text.after[:-1]]], device=logp_TV.device)
-        return run.added(logp_TV[None], read_1S)[0].log_softmax(-1)
+            clean = self._clean  # read before anything is done to the model
+            measured = self.place.each(
+                behind, found, lambda row, logq_TV: _against(self.texts[row], clean[row], logq_TV)
+            )
+        kl, hits, hits_clean = (sum(column) for column in zip(*measured, strict=True))
+        return Side(max(float(kl), 0.0), sum(len(text.after) for text in self.texts), int(hits), int(hits_clean))
 
     def bias_kl(self, first: tuple[int, ...], value: float) -> float:
         """Return the mean divergence that a bias on some tokens comes to, in nats per token."""
         return float(torch.cat([closed_form_kl(logp_TV, first, value) for logp_TV in self._clean]).mean())
+
+
+def _against(text: Followed, logp_TV: Tensor, logq_TV: Tensor) -> tuple[float, int, int]:
+    """Return the divergence summed over a text, and how many favourites are its own tokens, steered and as it is."""
+    own_T = torch.tensor(text.after, device=logp_TV.device)
+    hits, hits_clean = (int((one.argmax(1) == own_T).sum()) for one in (logq_TV, logp_TV))
+    p_TV = logp_TV.double()
+    return float((p_TV.exp() * (p_TV - logq_TV.double())).sum()), hits, hits_clean
+
+
+def _biased(text: Followed, logp_TV: Tensor, run: Biased) -> Tensor:
+    read_1S = torch.tensor([[*text.prompt, *text.after[:-1]]], device=logp_TV.device)
+    return run.added(logp_TV[None], read_1S)[0].log_softmax(-1)
 
 
 def neutral_texts(place: Place, texts: int, tokens: int, seed: int) -> tuple[Followed, ...]:
