@@ -134,6 +134,7 @@ class Steered:
             "texts": [len(several) for several in texts],
             "right": [right for right, _ in answers],
             "parsed": [parsed for _, parsed in answers],
+            "censored": [any(text.ended == "length" for text in several) for several in texts],
             "nll_base": self._nll(texts),
             "gold_logp": self.place.nats(gold, found),
             "gold_tokens": [len(one.after) for one in gold],
@@ -191,7 +192,6 @@ class Steered:
 
 _COUNTS: dict[str, Callable[[Continuation], int]] = {
     "tokens": lambda text: len(text.ids),
-    "censored": lambda text: text.ended == "length",
     "grams": lambda text: runs(text.ids, _GRAM)[0],
     "new_grams": lambda text: runs(text.ids, _GRAM)[1],
     "pairs": lambda text: runs(text.ids, _PAIR)[0],
