@@ -32,6 +32,7 @@ from harness.tracks.describing import data_part
 from harness.tracks.foreign import each, steerer
 from harness.tracks.marks import Text
 from harness.tracks.neutral import Neutral, neutral_texts
+from harness.tracks.next_tokens import Predictions
 from harness.tracks.problems import Problems
 from harness.tracks.site import Subset
 from harness.tracks.site_track import SiteTrack
@@ -66,7 +67,8 @@ class Steering(SiteTrack):
 
     @cached_property
     def _train(self) -> Train:
-        return dataclasses.replace(self.site.train(), extra={"behaviour": self._behaviour})
+        end = Predictions(self.site).unembedding
+        return dataclasses.replace(self.site.train(), extra={"behaviour": self._behaviour, "unembedding": end})
 
     @cached_property
     def words(self) -> tuple[Entry, ...]:
