@@ -17,7 +17,8 @@ from harness.specs.library import Library
 from harness.stats.verdicts import verdicts
 from harness.tracks.arms import Arms, Doses
 from harness.tracks.neutral import Neutral
-from harness.tracks.steered import Numbers, Place, Problem, Steered
+from harness.tracks.place import Place
+from harness.tracks.steered import Numbers, Problem, Steered
 
 WIDTH = 64
 X = ArrayActivations(torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(0)), torch.arange(200) // 20)

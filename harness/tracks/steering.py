@@ -33,10 +33,11 @@ from harness.tracks.foreign import each, steerer
 from harness.tracks.marks import Text
 from harness.tracks.neutral import Neutral, neutral_texts
 from harness.tracks.next_tokens import Predictions
+from harness.tracks.place import Place
 from harness.tracks.problems import Problems
 from harness.tracks.site import Subset
 from harness.tracks.site_track import SiteTrack
-from harness.tracks.steered import Place, Steered, harmony
+from harness.tracks.steered import Steered, harmony
 
 # Up whenever the same problems would be measured in another way.
 VERSION = 1
