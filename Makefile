@@ -28,7 +28,8 @@ board: install
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) -m "not model"
-	$(BIN)/python -m pytest -m model
+	# Of the other files nothing would run, and to import them takes longer than some of these tests.
+	$(BIN)/python -m pytest -m model $$(grep -l 'mark[.]model' tests/test_*.py)
 
 check: install
 	$(BIN)/ruff check .
