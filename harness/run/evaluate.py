@@ -54,6 +54,13 @@ class Prepared:
     options: Options
     folder: Path
 
+    def beside(self, kind: str, key: str) -> Path:
+        """Return where a data file about the first cell goes, in a folder of its kind; its page lies beside it."""
+        group = self.groups[0]
+        cell = group.cells[0]
+        name = f"seed{cell.seed}-{key[:12]}.json"
+        return self.folder / kind / group.task.spec.task / cell.entry.found.slug / name
+
     def run(self, progress: Any, command: str) -> Outcome:
         """Run what is not finished yet."""
         # torch and transformers are loaded here and not before: a typing mistake costs no model import.

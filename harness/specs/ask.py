@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from harness.specs.strict import Count, Strict, each_once
+from harness.specs.strict import Count, Pattern, Strict, each_once
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -17,12 +16,12 @@ class Written(Strict):
 
     max_tokens: Count = Field(description="tokens of an answer at most")
     until: tuple[Text, ...] = Field(default=(), description="strings that end an answer; they are no part of it")
-    extract: Text | None = Field(
+    extract: Pattern | None = Field(
         default=None,
         description="regular expression: its last match in an answer, or the first group that is not empty in it, is "
         "what is judged; the whole answer where it is absent",
     )
-    ignore: tuple[Text, ...] = Field(
+    ignore: tuple[Pattern, ...] = Field(
         default=(), description="regular expressions: what they match is taken out of both sides before they are judged"
     )
     judge: Literal["exact", "words"] = Field(
@@ -30,16 +29,6 @@ class Written(Strict):
         description="exact: right where it equals the label, whatever the case of its letters; words: exact match and "
         "F1 of words with the best of the label's lines, as SQuAD normalises them",
     )
-
-    @field_validator("extract", "ignore")
-    @classmethod
-    def _compiles(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        for pattern in (given,) if isinstance(given, str) else given or ():
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"'{pattern}' must be a regular expression: {error}") from None
-        return given
 
     @model_validator(mode="after")
     def _words_are_normalised(self) -> Written:

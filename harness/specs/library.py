@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -223,11 +224,17 @@ class Library:
         cards = {path.stem: path for path in sorted((PACKAGE / "tracks").glob("*.yaml"))}
         if name not in cards:
             raise unknown("track", name, cards, where)
-        return check(read_yaml(cards[name]), TrackCard, "track")
+        return _card(cards[name])
 
     def tracks(self) -> list[str]:
         """Return the names of all tracks."""
         return sorted(path.stem for path in (PACKAGE / "tracks").glob("*.yaml"))
+
+
+@cache
+def _card(path: Path) -> TrackCard:
+    """Return the card in a file of the package itself, which nobody changes meanwhile: each task asks for its own."""
+    return check(read_yaml(path), TrackCard, "track")
 
 
 def _check_source(document: Document, spec: TaskSpec, card: TrackCard) -> None:

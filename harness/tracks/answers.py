@@ -15,22 +15,22 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.api import Intervention, Method, Train
+from harness.api import Intervention, Method
 from harness.data.rows import fingerprint
 from harness.errors import CellError
 from harness.lm.answering import Answering
 from harness.metrics.contract import Parts
 from harness.specs.ask import Ask
 from harness.specs.identity import digest
-from harness.specs.record import DataPart, ModelPart, SplitPart
+from harness.specs.record import DataPart, SplitPart
 from harness.store.files import write_bytes
 from harness.store.items import Item
 from harness.tracks.changes import changing, intervention_of, splice_of
-from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
-from harness.tracks.describing import data_part, model_part
+from harness.tracks.contract import Contribution, Group, Measured, Resources
+from harness.tracks.describing import data_part
 from harness.tracks.foreign import each
 from harness.tracks.questions import Questions, Step
-from harness.tracks.site import Site
+from harness.tracks.site_track import SiteTrack
 
 # Up whenever the same questions would be asked or scored in another way.
 VERSION = 1
@@ -39,12 +39,11 @@ _TEXT = ("answer",)
 _GAIN = "d_acc"
 
 
-class Answers(Track):
+class Answers(SiteTrack):
     """Measures what changes activations by what the model answers then."""
 
     def __init__(self, group: Group, resources: Resources) -> None:
         super().__init__(group, resources)
-        self.site = Site(group, resources)
         if self.task.spec.ask is None:
             raise ValueError("specs let a task without 'ask' through")
         self._ask: Ask = self.task.spec.ask
@@ -52,20 +51,7 @@ class Answers(Track):
     def prepare(self) -> None:
         """Choose the questions, and read what methods are fitted on."""
         self.questions  # noqa: B018 - what cannot be asked is refused before anything is fitted
-        self.train()
-
-    def train(self) -> Train:
-        """Return activations of the train and validation splits, reading them at the first call."""
-        return self._train
-
-    @cached_property
-    def _train(self) -> Train:
-        return self.site.train()
-
-    @property
-    def width(self) -> int:
-        """``D``, of the model."""
-        return self.site.model.info.width
+        super().prepare()
 
     @cached_property
     def answering(self) -> Answering:
@@ -203,14 +189,6 @@ class Answers(Track):
             f"the model as it is answers {right.sum():.0f} of {parts['n'].sum():.0f} questions rightly, and no edit "
             f"can lose more: the bar on {_GAIN} cannot be missed"
         ]
-
-    def model_device(self) -> str:
-        """Return where the model runs."""
-        return self.site.model.info.device
-
-    def model_part(self) -> ModelPart:
-        """Describe the model and the site."""
-        return model_part(self.site.model.info, self.task.layer, self.task.site.at)
 
     def data_part(self) -> DataPart:
         """Describe the questions that were asked, and what methods were fitted on."""
