@@ -18,7 +18,7 @@ from harness.api import Change
 
 @final
 class Splice:
-    """The edit that one change is. ``begin`` comes before every call of the model.
+    """The edit that one change is. ``begin`` comes before every call that reads texts from their beginning.
 
     Padding on the right that no mask tells of is changed like tokens: nothing that is read depends on it.
     """
@@ -54,8 +54,7 @@ class Splice:
 
     def __call__(self, x_BTD: Tensor) -> Tensor:
         """Return the hidden states of the new columns, changed."""
-        # Without a cache every column comes again and one more: then the text is read from its beginning.
-        start = 0 if x_BTD.shape[1] > self._seen else self._seen
+        start = self._seen
         self._seen = start + x_BTD.shape[1]
         if start == 0:
             self._past_BTD, self._prompt = None, self._seen
