@@ -28,7 +28,8 @@ def test_runs_are_counted_inside_one_text() -> None:
 
 
 def test_rates_lengths_and_repetition_have_closed_forms() -> None:
-    assert value("trace_len", n=[1, 1], tokens=[10, 30]) == 20
+    assert value("trace_len", n=[1, 1], texts=[1, 1], tokens=[10, 30]) == 20
+    assert value("trace_len", n=[1, 1], texts=[2, 2], tokens=[10, 30]) == 10
     assert value("reflect_rate", n=[1, 1], tokens=[10, 30], hits=[1, 1]) == 5
     # A rate is of all tokens, so a long text weighs more: 100 · 2/40 − 100 · 3/20.
     assert value("d_reflect", n=[1, 1], tokens=[10, 30], hits=[1, 1], tokens_clean=[10, 10], hits_clean=[1, 2]) == -10
@@ -37,6 +38,10 @@ def test_rates_lengths_and_repetition_have_closed_forms() -> None:
     assert value("distinct2", n=[1], pairs=[4], new_pairs=[2]) == 0.5
     assert value("ppl_base", n=[1], nll_base=[4 * np.log(7.0)], tokens=[4]) == pytest.approx(7)
     assert value("side_kl", n=[1], side_kl_sum=3.0, side_n=12.0) == 0.25
+    assert value("side_kl", n=[1], side_kl_sum=np.inf, side_n=12.0) is None
+    assert value("side_acc", n=[1], side_hits=2.0, side_hits_clean=5.0, side_n=12.0) == -0.25
+    assert value("dose_slope", n=[1, 1], answered=[1, 0], slope=[3, 0]) == 3
+    assert (value("helped", n=[1, 1], helped=[1, 0]), value("harmed", n=[2, 2], harmed=[1, 0])) == (0.5, 0.25)
 
 
 def test_slopes_are_those_of_a_least_squares_line() -> None:

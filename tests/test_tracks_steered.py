@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from harness.api import Intervention
 from harness.data.vocabulary import Entry
-from harness.lm.continued import Followed
+from harness.lm.continued import Followed, continued
 from harness.lm.generation import Sampling
 from harness.lm.loading import LoadOptions, load_model
 from harness.lm.under import closed_form_kl
-from harness.tracks.steered import Place, Problem, Steered, harmony, side_kl
+from harness.tracks.neutral import Neutral
+from harness.tracks.steered import Place, Problem, Steered, harmony
 
 WORDS = (Entry("a", ((97,),)), Entry("bc", ((98, 99), (66, 99))))
 PROBLEMS = [Problem(f"p{i}", f"Sum {i} and {i * 7}{' please' * (i % 3)}: ", str(8 * i), str(8 * i)) for i in range(5)]
@@ -28,8 +30,8 @@ def place() -> Place:
     return Place(load_model("tiny-random", LoadOptions(device="cpu")), 0, True, 400)
 
 
-def judged(text: str, label: str) -> tuple[bool, bool]:
-    return label in text, any(letter.isalpha() for letter in text)
+def judged(texts: Sequence[str], label: str) -> tuple[bool, bool]:
+    return label in texts[0], any(letter.isalpha() for letter in texts[0])
 
 
 def shift(x_ND: Tensor, doc_N: Tensor) -> Tensor:
@@ -37,27 +39,29 @@ def shift(x_ND: Tensor, doc_N: Tensor) -> Tensor:
 
 
 def test_nothing_done_changes_no_bit_and_a_change_does(place: Place) -> None:
-    steered = Steered(place, PROBLEMS, WORDS, ASKED)
+    steered = Steered(place, PROBLEMS, WORDS, ASKED, judged)
     clean = steered.write(Intervention(), "clean")
     same = Intervention(change=lambda x_ND, doc_N: x_ND.clone())
     assert steered.write(same, "same") == clean, "random numbers are common"
-    own, other = (steered.numbers(clean, found, judged) for found in (Intervention(), same))
+    own, other = (steered.numbers(clean, found) for found in (Intervention(), same))
     assert all(np.array_equal(own[name], other[name]) for name in own)
-    assert np.array_equal(steered.willing(clean, same), steered.willing(clean, Intervention()))
-    assert side_kl(place, NEUTRAL, same)[0] == 0
+    assert np.array_equal(steered.willing(same), steered.willing_clean)
+    assert Neutral(place, NEUTRAL).side(same).kl == 0
     changed = Intervention(change=shift)
     assert steered.write(changed, "changed") != clean
-    assert side_kl(place, NEUTRAL, changed)[0] > 0
+    side = Neutral(place, NEUTRAL).side(changed)
+    assert side.kl > 0
+    assert side.hits_clean == Neutral(place, NEUTRAL).side(Intervention()).hits
 
 
 def test_numbers_are_counted_by_hand(place: Place) -> None:
-    steered = Steered(place, PROBLEMS, WORDS, ASKED)
+    steered = Steered(place, PROBLEMS, WORDS, ASKED, judged)
     # A bias makes the words frequent; it is no part of what the model itself finds likely.
     found = Intervention(bias={(97,): 6.0, (98,): 6.0, (98, 99): 9.0})
     texts = steered.write(found, "bias")
-    numbers = steered.numbers(texts, found, judged)
+    numbers = steered.numbers(texts, found)
     assert numbers["hits"].sum() > 5
-    for row, (text, problem) in enumerate(zip(texts, PROBLEMS, strict=True)):
+    for row, ((text,), problem) in enumerate(zip(texts, PROBLEMS, strict=True)):
         pairs = list(zip(text.ids, text.ids[1:], strict=False))
         assert numbers["tokens"][row] == len(text.ids)
         assert numbers["censored"][row] == (text.ended == "length")
@@ -72,36 +76,44 @@ def test_numbers_are_counted_by_hand(place: Place) -> None:
 
 def test_a_bias_moves_willingness_and_divergence_by_its_closed_forms(place: Place) -> None:
     """ln P' − ln P is b − ln(1 − P + P e^b) at every token; the divergence is known from P alone."""
-    steered, strength = Steered(place, PROBLEMS, WORDS, ASKED), 1.5
+    steered, strength = Steered(place, PROBLEMS, WORDS, ASKED, judged), 1.5
     found = Intervention(bias={(id_,): strength for id_ in steered.first})
-    clean = steered.write(Intervention(), "clean")
-    texts = [Followed(place.ids(p.text), text.ids) for p, text in zip(PROBLEMS, clean, strict=True)]
+    texts = [Followed(place.ids(p.text), text.ids) for p, (text,) in zip(PROBLEMS, steered.clean[0], strict=True)]
     expected = []
-    for logp_TV in place.logp(texts, Intervention()):
+    for logp_TV in place.each(texts, Intervention(), lambda _, logp_TV: logp_TV):
         mass_T = logp_TV[:, steered.first].double().exp().sum(1)
         expected.append(float((strength - torch.log1p(mass_T * np.expm1(strength))).mean()))
-    found_n = steered.willing(clean, found) - steered.willing(clean, Intervention())
+    found_n = steered.willing(found) - steered.willing_clean
     np.testing.assert_allclose(found_n, expected, atol=1e-4)
-    total, tokens = side_kl(place, NEUTRAL, found)
-    logp = torch.cat(place.logp(NEUTRAL, Intervention()))
-    assert tokens == len(logp) == 21
-    assert total == pytest.approx(float(closed_form_kl(logp, tuple(steered.first), strength).sum()), rel=1e-3)
+    neutral, first = Neutral(place, NEUTRAL), tuple(steered.first)
+    side = neutral.side(found)
+    logp = torch.cat(place.each(NEUTRAL, Intervention(), lambda _, logp_TV: logp_TV))
+    assert side.tokens == len(logp) == 21
+    assert side.kl == pytest.approx(float(closed_form_kl(logp, first, strength).sum()), rel=1e-3)
+    assert side.mean_kl == pytest.approx(neutral.bias_kl(first, strength), rel=1e-3)
+    # What is added to logits that were read before is what the model gives under the bias.
+    with place.under(found):
+        run = [logp_TV for _, logp_TV in sorted(continued(place.model, NEUTRAL, 400), key=lambda one: one[0])]
+    hits = sum(int((q_TV.argmax(1) == torch.tensor(t.after)).sum()) for q_TV, t in zip(run, NEUTRAL, strict=True))
+    assert side.hits == hits
 
 
 def test_a_prefix_is_read_before_every_prompt(place: Place) -> None:
-    steered = Steered(place, PROBLEMS, WORDS, ASKED)
+    steered = Steered(place, PROBLEMS, WORDS, ASKED, judged)
     found = Intervention(prefix="Think twice. ")
-    longer = Steered(place, [Problem(p.id, found.prefix + p.text, p.gold, p.label) for p in PROBLEMS], WORDS, ASKED)
+    longer = Steered(
+        place, [Problem(p.id, found.prefix + p.text, p.gold, p.label) for p in PROBLEMS], WORDS, ASKED, judged
+    )
     texts = steered.write(found, "prefix")
     assert texts == longer.write(Intervention(), "longer")
-    own, other = steered.numbers(texts, found, judged), longer.numbers(texts, Intervention(), judged)
+    own, other = steered.numbers(texts, found), longer.numbers(texts, Intervention())
     np.testing.assert_array_equal(own["gold_logp"], other["gold_logp"])
     assert not np.allclose(own["nll_base"], other["nll_base"]), "texts are held against the plain prompt"
 
 
 def test_what_was_written_is_kept_by_arm(place: Place, tmp_path: Path) -> None:
-    kept = Place(place.model, 0, True, 400, tmp_path)
-    steered = Steered(kept, PROBLEMS, WORDS, ASKED)
+    kept = Place(place.model, 0, True, 400, folder=tmp_path)
+    steered = Steered(kept, PROBLEMS, WORDS, ASKED, judged)
     clean, changed = (steered.write(found, arm) for found, arm in ((Intervention(), "a"), (Intervention(shift), "b")))
     assert clean != changed
     # From disk, whatever the intervention would do now.

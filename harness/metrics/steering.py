@@ -1,12 +1,11 @@
 """What steering a language model does to what it writes, beside what a bias on the words themselves does.
 
-Sums per cluster of problems: ``n`` problems, ``tokens`` written, ``censored`` texts that reached the most tokens,
-``hits`` of the task's words, ``nll_base`` nats of the texts under the model as it is, ``grams`` and ``new_grams`` runs
-of four tokens and those that are new in their text, ``pairs`` and ``new_pairs`` the same of two, ``hm`` marks. With
-``_clean`` behind their names the same of the model as it is, with ``_bias`` of the model with a bias on the first
-tokens of the words, as strong as gives the same divergence on neutral text. ``slope`` and ``anti`` are sums over
-problems of the dose–response, ``slope_random`` ``[C, K]`` those of ``K`` random directions. ``side_kl_sum`` and
-``side_n`` are totals.
+Sums per cluster of problems: ``n`` problems, ``texts`` of them, ``tokens`` written, ``censored`` problems with a text
+that reached the most tokens, ``hits`` of the task's words, ``hm`` marks, ``helped`` problems whose answer became right,
+``harmed`` ones whose answer became wrong. With ``_clean`` behind their names the same of the model as it is, with
+``_bias`` of the model with a bias on the first tokens of the words, as strong as gives the same divergence on neutral
+text. ``slope`` and ``anti`` are sums over the ``answered`` problems of the dose–response, ``slope_random`` ``[C, K]``
+those of ``K`` random directions.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from harness.metrics.contract import Array, NotComputableError, Parts, constant, metric, ratio
+from harness.metrics.contract import Array, Direction, NotComputableError, Parts, constant, metric, ratio
 from harness.metrics.verdicts import Bounds, Rule, add_rule
 
 STEERING = ("steering",)
@@ -42,8 +41,8 @@ def _accuracy(parts: Parts, w: Array, arm: str = "") -> Array:
 @metric(
     unit="1",
     direction="target",
-    formula="trace_len = Σ tokens written, at most max_tokens / problems; a mean restricted to max_tokens",
-    needs=("n", "tokens"),
+    formula="trace_len = Σ tokens written, at most max_tokens / texts; a mean restricted to max_tokens",
+    needs=("texts", "tokens"),
     tracks=STEERING,
     source=f"{_PAPER}; Royston and Parmar 2013 for the restricted mean",
     null="that of the model as it is",
@@ -51,7 +50,7 @@ def _accuracy(parts: Parts, w: Array, arm: str = "") -> Array:
 )
 def trace_len(parts: Parts, w: Array) -> Array:
     """Tokens written until the end, or the most that may be written."""
-    return ratio(w @ parts["tokens"], w @ parts["n"], _NO_PROBLEM)
+    return ratio(w @ parts["tokens"], w @ parts["texts"], _NO_PROBLEM)
 
 
 @metric(
@@ -72,7 +71,7 @@ def len_ratio(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1",
     direction="target",
-    formula="censored = texts that reach max_tokens / problems",
+    formula="censored = problems with a text that reaches max_tokens / problems",
     needs=("n", "censored"),
     tracks=STEERING,
     source="ours",
@@ -81,7 +80,7 @@ def len_ratio(parts: Parts, w: Array) -> Array:
     within_model=True,
 )
 def censored(parts: Parts, w: Array) -> Array:
-    """Share of texts that were cut, so that their length is not known."""
+    """Share of problems with a text that was cut, so that its length is not known."""
     return ratio(w @ parts["censored"], w @ parts["n"], _NO_PROBLEM)
 
 
@@ -150,65 +149,22 @@ def d_reflect_over_bias(parts: Parts, w: Array) -> Array:
     return _beyond(parts, w, _rate)
 
 
-@metric(
-    unit="1",
-    direction="down",
-    formula="ppl_base = exp(Σ −ln p₀(token) / Σ tokens written), p₀ the model as it is",
-    needs=("nll_base", "tokens"),
-    tracks=STEERING,
-    source="ours",
-    null="that of what the model writes as it is",
-    within_model=True,
-)
-def ppl_base(parts: Parts, w: Array) -> Array:
-    """Perplexity of what was written under the model as it is."""
-    return np.asarray(np.exp(_per_token(parts, w, "nll_base")), dtype=np.float64)
+def _add_mark(name: str, direction: Direction, said: str) -> None:
+    def named(parts: Parts, w: Array) -> Array:
+        return ratio(w @ parts[name], w @ parts["n"], _NO_PROBLEM)
 
-
-@metric(
-    unit="1",
-    direction="down",
-    formula="rep4 = 1 − Σ different runs of four tokens in a text / Σ runs of four tokens",
-    needs=("grams", "new_grams"),
-    tracks=STEERING,
-    source="Welleck and others, arXiv 1908.04319, section 6.1, for each text by itself",
-    null="that of what the model writes as it is",
-    within_model=True,
-)
-def rep4(parts: Parts, w: Array) -> Array:
-    """Share of runs of four tokens that stood in their text before."""
-    return 1.0 - ratio(w @ parts["new_grams"], w @ parts["grams"], "no text has four tokens")
-
-
-@metric(
-    unit="1",
-    direction="up",
-    formula="distinct2 = Σ different pairs of tokens in a text / Σ pairs of tokens",
-    needs=("pairs", "new_pairs"),
-    tracks=STEERING,
-    source="Li and others, arXiv 1510.03055, section 5.2, for each text by itself",
-    null="that of what the model writes as it is",
-    within_model=True,
-)
-def distinct2(parts: Parts, w: Array) -> Array:
-    """Share of pairs of neighbouring tokens that are new in their text."""
-    return ratio(w @ parts["new_pairs"], w @ parts["pairs"], "no text has two tokens")
-
-
-@metric(
-    unit="nats/token",
-    direction="down",
-    formula="side_kl = mean over tokens of neutral text of KL(p₀ ‖ p), p₀ the model as it is",
-    needs=("side_kl_sum", "side_n"),
-    tracks=STEERING,
-    source="ours",
-    null="no edit: 0",
-    interval="none",
-    within_model=True,
-)
-def side_kl(parts: Parts, w: Array) -> Array:
-    """What steering does to text that has nothing to do with it."""
-    return constant(w, float(ratio(parts["side_kl_sum"], parts["side_n"], "there is no neutral text")))
+    named.__name__, named.__doc__ = name, f"Share of problems that are {said} under steering."
+    metric(
+        unit="1",
+        direction=direction,
+        formula=f"{name} = problems that are {said} under steering / problems",
+        needs=("n", name),
+        tracks=STEERING,
+        source="ours",
+        null="no edit: 0",
+        share=name,
+        within_model=True,
+    )(named)
 
 
 @metric(
@@ -230,7 +186,7 @@ def hm_offline(parts: Parts, w: Array) -> Array:
     unit="nats",
     direction="up",
     formula="dose_slope = mean over problems of the slope of ln p(a word of the task begins) on the dose",
-    needs=("n", "slope"),
+    needs=("answered", "slope"),
     tracks=STEERING,
     source="Tan and others, arXiv 2407.12404, section 4",
     null="no edit: 0",
@@ -238,7 +194,7 @@ def hm_offline(parts: Parts, w: Array) -> Array:
 )
 def dose_slope(parts: Parts, w: Array) -> Array:
     """How much likelier a word of the task becomes per unit of the dose, in what the model writes as it is."""
-    return ratio(w @ parts["slope"], w @ parts["n"], _NO_PROBLEM)
+    return ratio(w @ parts["slope"], w @ parts["answered"], _NO_TOKEN)
 
 
 @metric(
@@ -261,7 +217,7 @@ def anti_frac(parts: Parts, w: Array) -> Array:
     unit="1",
     direction="up",
     formula="over_random = mean slope / max over random directions of |mean slope|, at equal doses",
-    needs=("n", "slope", "slope_random"),
+    needs=("slope", "slope_random"),
     tracks=STEERING,
     source="ours, after arXiv 2407.12404",
     null="a random direction: between −1 and 1 as a rule; above 1 with probability 1/(2K + 2) among K",
@@ -299,8 +255,8 @@ def _add_margin(what: str, unit: str, said: str) -> None:
 def concluded(numbers: Mapping[str, Bounds]) -> tuple[str, str]:
     """Return the verdict on an arm and its reason.
 
-    ``LEXICAL``: every effect that is shown is brought about, to 80 % or more, by a bias on the words with the same
-    divergence on neutral text. ``STEERS``: an effect is shown to exceed that, and the dose–response to exceed that of
+    ``LEXICAL``: of every effect that is shown a bias on the words with the same divergence on neutral text is shown to
+    bring about 80 % or more. ``STEERS``: an effect is shown to exceed that, and the dose–response to exceed that of
     every random direction. ``NO_EFFECT``: all intervals lie within the margins. Else ``INCONCLUSIVE``.
     """
     said = "; ".join(f"{name} changes by {numbers[f'd_{what}']}" for what, name in _OUTCOMES.items())
@@ -322,9 +278,9 @@ def concluded(numbers: Mapping[str, Bounds]) -> tuple[str, str]:
 
 
 def _reproduced(numbers: Mapping[str, Bounds], what: str) -> bool:
-    """Say whether a bias brings about most of an effect that is shown."""
-    over = numbers[f"d_{what}_over_bias"].value
-    return over <= 0 if numbers[f"d_{what}"].above else over >= 0
+    """Say whether an effect is shown, and a bias shown to bring about most of it."""
+    effect, over = numbers[f"d_{what}"], numbers[f"d_{what}_over_bias"]
+    return (effect.above and over.below) or (effect.below and over.above)
 
 
 def _exceeds(numbers: Mapping[str, Bounds], what: str) -> bool:
@@ -341,4 +297,6 @@ def _add_rule() -> None:
 
 _add_margin("acc", "1", "accuracy")
 _add_margin("reflect", "1/100 tokens", "the words' rate")
+_add_mark("helped", "up", "wrong as the model is and right")
+_add_mark("harmed", "down", "right as the model is and wrong")
 _add_rule()

@@ -141,11 +141,9 @@ class CellBuilder:
         return Cell(entry, seed, key, fit, identity, uses, at_blocks=at_blocks)
 
     def _learner(self, entry: Entry, identity: str) -> str:
-        """Return the identity of a method with how many predictions it learns from, where it learns from any."""
-        explanation = self.task.spec.explanation
-        if explanation is None or "predictions" not in entry.found.spec.needs:
-            return identity
-        return digest([identity, explanation.train_predictions])
+        """Return the identity of a method with what else of the task it learns from, where it learns from any."""
+        taught = self.task.taught(entry.found.spec.needs)
+        return digest([identity, *taught]) if taught else identity
 
     def _at_blocks(self, used: Entry, seed: int, user: Entry) -> tuple[Cell, ...]:
         """Return the cell of a method at every block; another task fits the same one at a block alone."""

@@ -11,7 +11,7 @@ from harness.specs.strict import Name, Strict
 
 Kind = Literal["dictionary", "error_probe", "next_token", "explainer", "steerer"]
 Need = Literal["sequences", "truth", "unembedding", "targets", "val_targets", "environment", "predictions", "behaviour"]
-Own = Literal["answers", "reward", "explanation", "ask"]
+Own = Literal["answers", "reward", "explanation", "ask", "steering"]
 OWN: tuple[Own, ...] = get_args(Own)
 """Keys of a task that are read by the tracks alone that want them."""
 OF_A_MODEL: tuple[Need, ...] = ("environment",)

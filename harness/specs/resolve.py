@@ -13,8 +13,10 @@ from harness.errors import UserError, unknown
 from harness.metrics.contract import SUBVOCAB, all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
-from harness.specs.method import OWN
+from harness.specs.method import OWN, Need
 from harness.specs.reading import Document, Key, in_words, parse_value
+from harness.specs.steering import Steering
+from harness.specs.strict import Strict
 from harness.specs.task import Budget, Site, TaskSpec
 
 Blocks = Callable[[str], int]
@@ -102,7 +104,7 @@ class ResolvedTask:
             # JSON's null for an infinite number would make two tasks one.
             **in_words(self._given(names)),
             **self._reasoning(),
-            **{key: own.model_dump(exclude_none=True) for key in _OWN if (own := getattr(self.spec, key)) is not None},
+            **{key: self._own(own) for key in _OWN if (own := getattr(self.spec, key)) is not None},
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
@@ -123,11 +125,25 @@ class ResolvedTask:
     def _reasoning(self) -> dict[str, Any]:
         """Return what a vocabulary decides; its file counts by what it holds. Nothing where the task has none."""
         given = self.spec.reasoning
-        if given is None:
-            return {}
-        path = given.vocabulary.path
-        held = {"file": hashlib.sha256(Path(path).read_bytes()).hexdigest()} if path else {}
-        return {"reasoning": in_words(given.model_dump()) | held}
+        return {"reasoning": in_words(given.model_dump()) | self._file()} if given else {}
+
+    def _own(self, given: Strict) -> dict[str, Any]:
+        """Return a key that only some tracks read."""
+        return given.model_dump(exclude_none=True) | (self._file() if isinstance(given, Steering) else {})
+
+    def _file(self) -> dict[str, str]:
+        """Return what stands for the file that the task's words are in; nothing where they are in none."""
+        path = self.spec.vocabulary.path if self.spec.vocabulary else None
+        return {"file": hashlib.sha256(Path(path).read_bytes()).hexdigest()} if path else {}
+
+    def taught(self, needs: Collection[Need]) -> list[Any]:
+        """Return what of the task a method learns from by what it needs, besides the activations of a fit."""
+        spec, found = self.spec, list[Any]()
+        if "predictions" in needs and spec.explanation is not None:
+            found.append(spec.explanation.train_predictions)
+        if "behaviour" in needs and spec.steering is not None:
+            found.append([*spec.steering.taught, self._file()])
+        return found
 
 
 _OWN = ("vocab", *OWN)
@@ -211,9 +227,10 @@ def check_names(library: Library, document: Document, spec: TaskSpec) -> None:
             _check_control(library, document, spec, role, name)
     if spec.corpus:
         _check_corpus(library, spec.corpus, document.where(("corpus",)))
-    path = spec.reasoning.vocabulary.path if spec.reasoning else None
+    path = spec.vocabulary.path if spec.vocabulary else None
     if path is not None and not Path(path).is_file():
-        raise UserError(f"{document.where(('reasoning', 'vocabulary'))}: vocabulary file '{path}' does not exist.")
+        where = document.where(("reasoning" if spec.reasoning else "steering", "vocabulary"))
+        raise UserError(f"{where}: vocabulary file '{path}' does not exist.")
 
 
 def _check_vocabulary(library: Library, document: Document, spec: TaskSpec, known: Collection[str]) -> None:

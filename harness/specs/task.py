@@ -10,8 +10,9 @@ from harness.specs.answers import Answers
 from harness.specs.ask import Ask
 from harness.specs.data import Data, GymData, TextData
 from harness.specs.explaining import Explaining
-from harness.specs.reasoning import Reasoning
+from harness.specs.reasoning import Reasoning, Vocabulary
 from harness.specs.rewards import RewardControl
+from harness.specs.steering import Steering
 from harness.specs.strict import Count, Level, Name, Names, Role, Seed, Share, Strict, each_once
 from harness.specs.worlds import Drawn
 
@@ -154,11 +155,18 @@ class TaskSpec(Strict):
     reward: RewardControl | None = Field(default=None, description="the control of a reward: its penalty and margin")
     explanation: Explaining | None = Field(default=None, description="how many predictions are explained")
     ask: Ask | None = Field(default=None, description="how the model answers the question that a text ends in")
+    steering: Steering | None = Field(default=None, description="which words are brought about, and how strongly")
 
     @property
     def step(self) -> str | None:
         """What ends a step, where methods meet the means of steps."""
         return self.site.step if self.site else None
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words that the task is about, where it is about any."""
+        given = self.reasoning or self.steering
+        return given.vocabulary if given else None
 
     @property
     def documents(self) -> TextData:
@@ -177,8 +185,10 @@ class TaskSpec(Strict):
     def _answers_can_be_generated(self) -> TaskSpec:
         generated = self.answers is not None and self.answers.generated is not None
         levels = isinstance(self.data, GymData) and self.data.levels is not None
-        if levels and not generated:
-            raise ValueError("'data.levels' are chosen by the model's answers: give 'answers.generated', or 'options'")
+        if levels and not generated and self.steering is None:
+            raise ValueError(
+                "'data.levels' are chosen by the model's answers: give 'answers.generated' or 'steering', or 'options'"
+            )
         if levels and (not isinstance(self.data, GymData) or self.data.splits.val is None):
             raise ValueError("'data.levels' are chosen on validation problems: give 'data.splits' a share for val")
         if generated and not isinstance(self.data, GymData):
@@ -187,6 +197,17 @@ class TaskSpec(Strict):
             raise ValueError("the judge of 'answers.generated' gives the label: take 'label' out")
         if self.twins and self.text is None:
             raise ValueError("'twins' are further templates beside 'text': give that first")
+        return self
+
+    @model_validator(mode="after")
+    def _steered_answers_are_written(self) -> TaskSpec:
+        if self.steering is None:
+            return self
+        if self.ask is not None and self.ask.written is None:
+            raise ValueError("steering is measured on what the model writes: give 'ask.written' and 'ask.gold'")
+        splits = getattr(self.data, "splits", None)
+        if splits is None or splits.val is None:
+            raise ValueError("strengths are chosen on validation problems: give 'data.splits' a share for val")
         return self
 
     @model_validator(mode="after")

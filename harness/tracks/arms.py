@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from harness.api import Activations, Change, Intervention, Steerer
-from harness.lm.continued import Followed
-from harness.lm.generation import Continuation
-from harness.lm.under import closed_form_kl
 from harness.metrics.contract import Array
 from harness.metrics.written import slopes
 from harness.specs.identity import digest
 from harness.tracks.doses import edit_norm, matched
-from harness.tracks.steered import Judged, Numbers, Steered, harmony, side_kl
+from harness.tracks.neutral import Neutral, Side
+from harness.tracks.steered import Numbers, Steered, Texts, harmony
 from harness.training.directions import random_directions
+
+CLEAN, BIAS = "_clean", "_bias"
 
 
 @dataclass(frozen=True)
@@ -44,36 +44,46 @@ class Doses:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What arms are measured on: validation and test problems, neutral text, activations of the validation split."""
+class Tried:
+    """One strength on validation problems: what dose it is, and what it comes to."""
 
-    val: Steered
-    test: Steered
-    neutral: tuple[Followed, ...]
-    x: Activations
-    judged: Judged
+    strength: float
+    dose: float
+    hm: float
+    accuracy: float
+    reflect_rate: float
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The strength that does best on validation problems, its place among those tried, and the mark of each there."""
+class Choice:
+    """The strengths that were tried, the place of the one that is measured, its side effects, and the bias beside it.
 
-    strengths: tuple[float, ...]
+    Attributes:
+        tried: on validation problems, the weakest first.
+        index: the best of them.
+        side: what it does to neutral text.
+        bias: a bias on the words of the same divergence there.
+        by_norm: whether doses are relative edit norms.
+    """
+
+    tried: tuple[Tried, ...]
     index: int
-    val_marks: tuple[float, ...]
+    side: Side
+    bias: Intervention
+    by_norm: bool
 
     @property
     def strength(self) -> float:
         """The strength that is measured on test problems."""
-        return self.strengths[self.index]
+        return self.tried[self.index].strength
 
 
 class Arms:
-    """Judges steerers on one ground; what all of them are held against is measured once."""
+    """Judges steerers; ``x`` are activations that relative edit norms are taken over."""
 
-    def __init__(self, ground: Ground, doses: Doses) -> None:
-        self.ground, self.doses = ground, doses
-        self._random: dict[bool, Array] = {}
+    def __init__(self, val: Steered, neutral: Neutral, x: Activations, doses: Doses) -> None:
+        self.val, self.neutral, self.x, self.doses = val, neutral, x, doses
+        self._random: dict[tuple[int, bool], Array] = {}
 
     def strengths(self, method: Steerer) -> tuple[float, ...]:
         """Return the strengths at which a method has the doses that are tried; one where it has no grades.
@@ -84,114 +94,85 @@ class Arms:
         one = method.steer(1.0)
         if not method.graded or one == Intervention():
             return (1.0,)
-        if one.change is not None:
-            return tuple(matched(lambda s: self._norm(method.steer(s)), target) for target in self.doses.norm)
-        return tuple(matched(lambda s: self._kl(method.steer(s)), target) for target in self.doses.kl)
+        targets = self.doses.norm if one.change is not None else self.doses.kl
+        return tuple(matched(lambda s: self._size(method.steer(s)), target) for target in targets)
 
-    def _norm(self, found: Intervention) -> float:
-        return edit_norm(found.change, self.ground.x) if found.change else 0.0
+    def _size(self, found: Intervention) -> float:
+        """Return an edit norm, or a divergence where activations are left as they are."""
+        return edit_norm(found.change, self.x) if found.change else self.neutral.side(found).mean_kl
 
-    def _kl(self, found: Intervention) -> float:
-        total, tokens = side_kl(self.ground.test.place, self.ground.neutral, found)
-        return total / tokens
+    def _dose(self, found: Intervention, by_norm: bool) -> float:
+        if by_norm:
+            return self._size(found)
+        return math.sqrt(max(self.neutral.side(found).mean_kl, 0.0))
 
-    def choose(self, method: Steerer, name: str) -> Chosen:
+    def choose(self, method: Steerer, name: str) -> Choice:
         """Return the strength of the largest mean ``hm_offline`` on validation problems, the weakest of equal ones.
 
         Args:
             method: a fitted steerer.
             name: names everything that decides what it does, besides the strength.
         """
-        strengths, own = self.strengths(method), []
-        for strength in strengths:
-            numbers = self._numbers(self.ground.val, method.steer(strength), digest([name, strength]))[1]
-            own.append(float(harmony(numbers, self._clean_val[1]).mean()))
-        return Chosen(strengths, int(np.argmax(own)), tuple(own))
+        by_norm = method.steer(1.0).change is not None
+        tried = tuple(self._try(method.steer(s), s, name, by_norm) for s in self.strengths(method))
+        index = int(np.argmax([one.hm for one in tried]))
+        found = method.steer(tried[index].strength)
+        side = self.neutral.side(found)
+        return Choice(tried, index, side, self._bias(found, side.mean_kl), by_norm)
 
-    def parts(self, method: Steerer, name: str, chosen: Chosen) -> Numbers:
-        """Return what a method does to each test problem, and what is done beside it; ``side_kl`` is of all text."""
-        found = method.steer(chosen.strength)
-        own = self._numbers(self.ground.test, found, digest([name, chosen.strength]))[1]
-        total, tokens = side_kl(self.ground.test.place, self.ground.neutral, found)
-        slope, random = self._slopes(method, chosen.strengths)
-        bias = self._bias(found, total / tokens)
-        arms = {
-            "_clean": self._clean[1],
-            "_bias": self._numbers(self.ground.test, bias, digest(["bias", sorted(bias.bias.items())]))[1],
-        }
-        beside = {f"{what}{arm}": value for arm, numbers in arms.items() for what, value in numbers.items()}
-        return {
-            **own,
-            **beside,
-            "hm": harmony(own, self._clean[1]),
-            "slope": slope,
-            "anti": (slope < 0).astype(np.float64),
-            "slope_random": random,
-            "side_kl_sum": np.array(total),
-            "side_n": np.array(float(tokens)),
-        }
-
-    def _numbers(self, steered: Steered, found: Intervention, arm: str) -> tuple[list[Continuation], Numbers]:
-        texts = steered.write(found, arm)
-        return texts, steered.numbers(texts, found, self.ground.judged)
-
-    @cached_property
-    def _clean(self) -> tuple[list[Continuation], Numbers]:
-        return self._numbers(self.ground.test, Intervention(), "clean")
-
-    @cached_property
-    def _clean_val(self) -> tuple[list[Continuation], Numbers]:
-        return self._numbers(self.ground.val, Intervention(), "clean")
+    def _try(self, found: Intervention, strength: float, name: str, by_norm: bool) -> Tried:
+        own = self._numbers(self.val, found, digest([name, strength]))[1]
+        hm = float(harmony(own, self.val.clean[1]).mean())
+        rate = 100 * own["hits"].sum() / max(own["tokens"].sum(), 1)
+        return Tried(strength, self._dose(found, by_norm), hm, float(own["right"].mean()), float(rate))
 
     def _bias(self, found: Intervention, kl: float) -> Intervention:
-        """Return the bias on the words of a given divergence, for or against them as the method is."""
+        """Return the bias on the words of a given divergence, for or against them as the method is on validation."""
         if kl <= 0:
             return Intervention()
-        steered = self.ground.test
-        towards = np.nanmean(steered.willing(self._clean[0], found) - self._willing)
-        sign, first = (1.0 if towards >= 0 else -1.0), tuple(steered.first)
+        towards = np.nanmean(self.val.willing(found) - self.val.willing_clean)
+        sign, first = (1.0 if towards >= 0 else -1.0), tuple(self.val.first)
         strength = math.inf
         if math.isfinite(kl):
-            clean_NV = self._neutral_logp
-            strength = matched(lambda b: float(closed_form_kl(clean_NV, first, sign * b).mean()), kl)
+            strength = matched(lambda b: self.neutral.bias_kl(first, sign * b), kl)
         return Intervention(bias={(id_,): sign * strength for id_ in first})
 
-    @cached_property
-    def _neutral_logp(self) -> torch.Tensor:
-        """The model's own log-probabilities on neutral text, ``[N, V]``."""
-        return torch.cat(self.ground.test.place.logp(self.ground.neutral, Intervention()))
+    def measured(self, test: Steered, method: Steerer, name: str, choice: Choice) -> tuple[Texts, Numbers]:
+        """Return what a method lets the model write, and what it does to each problem beside what is done else."""
+        texts, own = self._numbers(test, method.steer(choice.strength), digest([name, choice.strength]))
+        bias = self._numbers(test, choice.bias, digest(["bias", sorted(choice.bias.bias.items())]))[1]
+        arms = {"": own, CLEAN: test.clean[1], BIAS: bias}
+        beside = {f"{what}{arm}": value for arm, numbers in arms.items() for what, value in numbers.items()}
+        every = [method.steer(one.strength) for one in choice.tried]
+        willing_nS = np.stack([test.willing_clean, *(test.willing(found) for found in every)], 1)
+        doses_S = np.array([0.0, *(one.dose for one in choice.tried)])
+        slope_n = slopes(doses_S, willing_nS) if doses_S.any() and np.isfinite(doses_S).all() else 0 * willing_nS[:, 0]
+        random_nK = self._random_slopes(test, choice.by_norm)
+        return texts, {**beside, "willing": willing_nS, "slope": slope_n, "slope_random": random_nK}
 
-    @cached_property
-    def _willing(self) -> Array:
-        return self.ground.test.willing(self._clean[0], Intervention())
+    def _numbers(self, steered: Steered, found: Intervention, arm: str) -> tuple[Texts, Numbers]:
+        if found == Intervention():
+            return steered.clean
+        texts = steered.write(found, arm)
+        return texts, steered.numbers(texts, found)
 
-    def _slopes(self, method: Steerer, strengths: Sequence[float]) -> tuple[Array, Array]:
-        """Return the slope of each problem, ``[n]``, and those of random directions in the same unit, ``[n, K]``."""
-        every = [method.steer(strength) for strength in strengths]
-        activations = every[0].change is not None
-        dose = [self._norm(found) if activations else math.sqrt(max(self._kl(found), 0.0)) for found in every]
-        if not any(dose):
-            return np.zeros(len(self._willing)), self._random_slopes(activations)
-        return self._slope(dose, every), self._random_slopes(activations)
+    def _random_slopes(self, test: Steered, by_norm: bool) -> Array:
+        """Return the slopes of random directions by problem, ``[n, K]``; measured once for all methods."""
+        key = (id(test), by_norm)
+        if key not in self._random:
+            self._random[key] = np.stack([self._slope(test, every, by_norm) for every in self._directions()], 1)
+        return self._random[key]
 
-    def _slope(self, dose: Sequence[float], every: Sequence[Intervention]) -> Array:
-        willing = [self.ground.test.willing(self._clean[0], found) for found in every]
-        return slopes(np.array([0.0, *dose]), np.stack([self._willing, *willing], 1))
+    def _slope(self, test: Steered, every: Sequence[Intervention], by_norm: bool) -> Array:
+        doses = [self._dose(found, by_norm) for found in every]
+        return slopes(np.array([0.0, *doses]), np.stack([test.willing_clean, *map(test.willing, every)], 1))
 
-    def _random_slopes(self, by_norm: bool) -> Array:
-        if by_norm not in self._random:
-            self._random[by_norm] = self._found_slopes(by_norm)
-        return self._random[by_norm]
-
-    def _found_slopes(self, by_norm: bool) -> Array:
-        norm_n = torch.cat([x_ND.norm(dim=1) for x_ND, _ in self.ground.x.documents(8192)])
-        mean, found = float(norm_n.mean()), []
-        for row_D in random_directions(self.doses.seed, self.doses.directions, self.ground.x.width):
-            every = [Intervention(change=_moved(norm * mean * row_D)) for norm in self.doses.norm]
-            dose = list(self.doses.norm) if by_norm else [math.sqrt(max(self._kl(one), 0.0)) for one in every]
-            found.append(self._slope(dose, every))
-        return np.stack(found, 1)
+    def _directions(self) -> list[list[Intervention]]:
+        """Return each random direction at every norm that is tried."""
+        norm_n = torch.cat([x_ND.norm(dim=1) for x_ND, _ in self.x.documents(8192)])
+        drawn_KD = float(norm_n.mean()) * random_directions(self.doses.seed, self.doses.directions, self.x.width)
+        return [[Intervention(change=_moved(norm * row_D)) for norm in self.doses.norm] for row_D in drawn_KD]
 
 
-def _moved(delta_D: torch.Tensor) -> Change:
+def _moved(delta_D: Tensor) -> Change:
     return lambda x_ND, doc_N: x_ND + delta_D.to(x_ND)

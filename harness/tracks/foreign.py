@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from harness.api import Dictionary, ErrorProbe, Explainer, Method, NextToken, Rewarded
+from harness.api import Dictionary, ErrorProbe, Explainer, Method, NextToken, Rewarded, Steerer
 from harness.errors import CellError
 
 M = TypeVar("M", bound=Method)
@@ -44,6 +44,13 @@ def explainer(method: Method, track: str) -> Explainer:
     """Return the method as what it has to be; raises ``CellError`` where it is something else."""
     if not isinstance(method, Explainer):
         raise CellError(f"track '{track}' measures explainers, got a {method.kind}")
+    return method
+
+
+def steerer(method: Method, track: str) -> Steerer:
+    """Return the method as what it has to be; raises ``CellError`` where it is something else."""
+    if not isinstance(method, Steerer):
+        raise CellError(f"track '{track}' measures steerers, got a {method.kind}")
     return method
 
 

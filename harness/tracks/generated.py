@@ -89,12 +89,12 @@ class Answerer:
         for level in sorted({document.level for document in problems if document.level is not None}):
             found = self.answer([document for document in problems if document.level == level])
             accuracy[level] = sum(document.label == self.right for document, _ in found) / len(found)
-            if _inside(accuracy[level], self.asked.band):
+            if not outside(accuracy[level], self.asked.band):
                 break
         return accuracy
 
     def _notes(self, accuracy: dict[int, float], level: int | None) -> tuple[str, ...]:
-        if level is None or _inside(accuracy[level], self.asked.band):
+        if level is None or not outside(accuracy[level], self.asked.band):
             return ()
         low, high = self.asked.band
         return (
@@ -106,9 +106,10 @@ class Answerer:
 def chosen(accuracy: dict[int, float], band: tuple[float, float]) -> int | None:
     """Return the first level within the band, else the one nearest to its middle, the earlier of two; None for none."""
     middle = sum(band) / 2
-    inside = [level for level, share in accuracy.items() if _inside(share, band)]
+    inside = [level for level, share in accuracy.items() if not outside(share, band)]
     return inside[0] if inside else min(accuracy, key=lambda level: abs(accuracy[level] - middle), default=None)
 
 
-def _inside(share: float, band: tuple[float, float]) -> bool:
-    return band[0] <= share <= band[1]
+def outside(share: float, band: tuple[float, float]) -> bool:
+    """Say whether a share of right answers is too high or too low."""
+    return not band[0] <= share <= band[1]

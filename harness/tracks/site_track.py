@@ -50,7 +50,6 @@ class SiteTrack(Track):
         """Describe the model and the site."""
         return self.site.model_part()
 
-    @final
     def data_part(self) -> DataPart:
         """Describe the documents that were measured."""
         return self.site.data_part()
