@@ -53,7 +53,7 @@ CREATURES = _creatures()
 
 
 def riddles(size: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield ``size`` rows: ``id``, ``creature``, ``question``, ``thoughts`` (with the answer), ``answer``, ``hard``.
+    """Yield ``size`` rows: ``id``, ``creature``, ``question``, ``thoughts``, ``answer``, ``hard``.
 
     Creatures come one after the other in an order of the seed's own; each comes again when all have been asked for.
     """
@@ -61,13 +61,12 @@ def riddles(size: int, seed: int) -> Iterator[dict[str, Any]]:
     for number in range(size):
         # A generator per riddle: a longer set starts with the shorter one.
         rng, creature = random.Random(f"{seed}/{number}"), order[number % len(order)]
-        answer = NUMBERS[creature.right]
         yield {
             "id": f"riddle{number:05d}",
             "creature": creature.name,
             "question": " ".join([*_plain(rng, 1, 4), ASK, creature.name, MARK]),
-            "thoughts": " ".join([*_thoughts(rng), SO, answer, STOP]),
-            "answer": answer,
+            "thoughts": " ".join(_thoughts(rng)),
+            "answer": NUMBERS[creature.right],
             "hard": creature.hard,
         }
 

@@ -27,7 +27,7 @@ _STEEP = 50.0
 # The second head: nats by which a creature is ahead behind ``so``, and nats a token of distance costs, there and else.
 _CALL, _NEAREST, _ITSELF = 60.0, 0.5, 8.0
 # Of what words of reflection own, the share they have in common.
-_COMMON = 0.8
+_COMMON = 0.4
 
 
 def reflective_model(design: Design = DESIGN) -> LlamaForCausalLM:
@@ -106,7 +106,6 @@ def _embeddings(design: Design) -> Tensor:
 def _readout(design: Design) -> Tensor:
     """Return the output head ``[V, D]``."""
     head_VD = torch.zeros(len(WORDS), design.width)
-    head_VD[:, : len(STATES)] = design.never
     for place, state in enumerate(STATES):
         for word, value in log_odds(design, state).items():
             head_VD[WORDS.index(word), place] = value

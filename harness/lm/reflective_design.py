@@ -54,7 +54,8 @@ class Design:
         sharp: 1 / width of the step at the threshold.
         reflects: probability that a word of reflection follows in thoughts, as long as ``r`` is 0.
         concludes: that ``so`` follows.
-        never: log-odds of what does not follow.
+        ahead: nats that what may follow is ahead of what never does, together.
+        stray: nats that words of thought are ahead of it outside thoughts.
     """
 
     version: int = 1
@@ -65,17 +66,18 @@ class Design:
     theta: float = 500.0
     state: float = 4.0
     own: float = 1.5
-    most: float = 3.0
+    most: float = 2.4
     fades: float = 0.7
-    sway: float = 0.8
-    threshold: float = 1.8
+    sway: float = 0.9
+    threshold: float = 1.3
     recalled: float = 3.0
-    spoken: float = 12.0
+    spoken: float = 8.0
     corrected: float = 16.0
     sharp: float = 8.0
     reflects: float = 0.05
-    concludes: float = 0.15
-    never: float = -14.0
+    concludes: float = 0.12
+    ahead: float = 14.0
+    stray: float = 6.0
 
     @property
     def norm(self) -> float:
@@ -106,18 +108,15 @@ def state_of(word: str) -> State:
 
 
 def log_odds(design: Design, state: State) -> dict[str, float]:
-    """Return by token what its logit is in a state, without ``r`` and numbers recalled; others: ``design.never``."""
+    """Return by token what its logit is in a state, without ``r`` and numbers recalled; 0 for others."""
     if state == "thinking":
-        thought = 1.0 - design.reflects - design.concludes
-        return {
-            **{word: math.log(design.reflects / len(REFLECTIONS)) for word in REFLECTIONS},
-            **{word: math.log(thought / len(PLAIN)) for word in PLAIN},
-            SO: math.log(design.concludes),
-        }
-    if state == "named":
-        # A creature recalls its own numbers as it is named; they must not be said there.
-        return {MARK: 0.0, **dict.fromkeys(NUMBERS, 4 * design.never)}
+        plain = 1.0 - design.reflects - design.concludes
+        odds = dict.fromkeys(REFLECTIONS, design.reflects / len(REFLECTIONS))
+        odds |= {**dict.fromkeys(PLAIN, plain / len(PLAIN)), SO: design.concludes}
+        return {word: design.ahead + math.log(value) for word, value in odds.items()}
     next_words: dict[State, tuple[str, ...]] = {
-        "asking": NAMES, "answering": NUMBERS, "answered": (STOP,), "ended": (EOS,),
+        "asking": NAMES, "named": (MARK,), "answering": NUMBERS, "answered": (STOP,), "ended": (EOS,),
     }  # fmt: skip
-    return dict.fromkeys(next_words[state], 0.0)
+    found = dict.fromkeys((*REFLECTIONS, *PLAIN, SO), design.stray) | dict.fromkeys(next_words[state], design.ahead)
+    # A creature recalls its own numbers as it is named; they must not be said there.
+    return found | (dict.fromkeys(NUMBERS, -2 * design.ahead) if state == "named" else {})

@@ -73,7 +73,7 @@ def _logits(position: Position, dose: float, late: bool, design: Design) -> dict
     own += design.recalled**2 if position.numbers else 0.0
     shrunk = design.norm / math.sqrt(own)
     odds = log_odds(design, position.state)
-    logits = {word: odds.get(word, design.never) for word in WORDS}
+    logits = {word: odds.get(word, 0.0) for word in WORDS}
     for word in REFLECTIONS:
         logits[word] += design.sway * pushed
     for number, value in said.items():
