@@ -13,6 +13,7 @@ from harness.metrics.contract import Metric, all_metrics
 from harness.specs.ask import Ask
 from harness.specs.library import Library
 from harness.specs.method import MethodSpec, TrackCard
+from harness.specs.steering import Steering
 from harness.specs.task import Bar, TaskSpec
 from harness.store.files import write_text
 
@@ -167,6 +168,8 @@ def _task(task: TaskSpec) -> Iterator[str]:
         facts.append(f"predictions: {asked.predictions}; to learn from: {asked.train_predictions}")
     if task.ask:
         facts.append(f"asks: {_asked(task.ask)}")
+    if task.steering:
+        facts.append(f"steers: {_steered(task.steering)}")
     if task.corpus:
         facts.insert(1, f"methods are fitted on the task `{task.corpus}`")
     yield _list(*facts)
@@ -178,6 +181,24 @@ def _asked(ask: Ask) -> str:
     judge = {"exact": "an exact match", "words": "SQuAD's exact match and F1"}[ask.written.judge]
     extract = f", of the last match of `{ask.written.extract}`" if ask.written.extract else ""
     return f"for at most {ask.written.max_tokens} tokens, judged by {judge}{extract}"
+
+
+def _steered(given: Steering) -> str:
+    words = given.vocabulary
+    named = (
+        f"the words of `{words.path}`"
+        if words.path
+        else _code(w if isinstance(w, str) else w.word for w in words.words)
+    )
+    doses = f"at edit norms {_numbers(given.norms)}, or {_numbers(given.kls)} nats per token of neutral text"
+    return (
+        f"towards {named}, {doses}; {given.problems} problems, the strength chosen on {given.val_problems} others; "
+        f"{given.directions} random directions"
+    )
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _controls(task: TaskSpec) -> str:

@@ -43,7 +43,9 @@ def test_nothing_done_changes_no_bit_and_a_change_does(place: Place) -> None:
     clean = steered.write(Intervention(), "clean")
     same = Intervention(change=lambda x_ND, doc_N: x_ND.clone())
     assert steered.write(same, "same") == clean, "random numbers are common"
-    own, other = (steered.numbers(clean, found) for found in (Intervention(), same))
+    own, other = (
+        steered.counted(clean) | steered.surprise(clean) | steered.gold(found) for found in (Intervention(), same)
+    )
     assert all(np.array_equal(own[name], other[name]) for name in own)
     assert np.array_equal(steered.willing(same), steered.willing_clean)
     assert Neutral(place, NEUTRAL).side(same).kl == 0
@@ -59,7 +61,7 @@ def test_numbers_are_counted_by_hand(place: Place) -> None:
     # A bias makes the words frequent; it is no part of what the model itself finds likely.
     found = Intervention(bias={(97,): 6.0, (98,): 6.0, (98, 99): 9.0})
     texts = steered.write(found, "bias")
-    numbers = steered.numbers(texts, found)
+    numbers = steered.counted(texts) | steered.surprise(texts)
     assert numbers["hits"].sum() > 5
     for row, ((text,), problem) in enumerate(zip(texts, PROBLEMS, strict=True)):
         pairs = list(zip(text.ids, text.ids[1:], strict=False))
@@ -106,7 +108,7 @@ def test_a_prefix_is_read_before_every_prompt(place: Place) -> None:
     )
     texts = steered.write(found, "prefix")
     assert texts == longer.write(Intervention(), "longer")
-    own, other = steered.numbers(texts, found), longer.numbers(texts, Intervention())
+    own, other = (one.surprise(texts) | one.gold(done) for one, done in ((steered, found), (longer, Intervention())))
     np.testing.assert_array_equal(own["gold_logp"], other["gold_logp"])
     assert not np.allclose(own["nll_base"], other["nll_base"]), "texts are held against the plain prompt"
 

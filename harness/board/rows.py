@@ -211,7 +211,7 @@ class Row:
         unranked: why the whole row has no ranks; None where it has some, and for controls.
         warnings: what its records warn of, with the seeds that do.
         map: where its first seed puts the documents; None where the track makes no map.
-        verdicts: what its numbers come to; none for controls, and where no rule reads its metrics.
+        verdicts: what its numbers come to; none where no rule reads its metrics, or none judges controls.
     """
 
     key: str

@@ -174,7 +174,7 @@ def _row(entry: Entry, scores: dict[str, Score], reason: str | None) -> Row:
         unranked=reason,
         warnings=entry.warnings,
         map=document_map(entry),
-        verdicts=verdicts(list(entry.measured.values())) if entry.role is None else (),
+        verdicts=verdicts(list(entry.measured.values()), control=entry.role is not None),
     )
 
 

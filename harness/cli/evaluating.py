@@ -50,11 +50,16 @@ def _report(output_path: str, outcome: Any, as_json: bool) -> None:
     from harness.board import load_board, write_pages
 
     folder = Path(output_path)
-    pages = write_pages(load_board(folder), folder)
+    board = load_board(folder)
+    pages = write_pages(board, folder)
     if as_json:
         print_json([stored.record.model_dump(mode="json") for stored in outcome.records])
     else:
         _print_records(outcome)
+    measured = {stored.record.task.table for stored in outcome.records}
+    for table in (table for table in board.tables if table.hash in measured):
+        for label, verdict in table.verdicts:
+            click.echo(f"{table.task}: {label}: {verdict.word}: {verdict.reason}", err=True)
     for stored in outcome.failed:
         click.echo(f"failed: {stored.record.method.name}, seed {stored.record.seed}: {stored.record.reason}", err=True)
     done = len(outcome.records) - outcome.skipped

@@ -79,7 +79,9 @@ class _Reader:
 
     def __init__(self, spec: TaskSpec, templates: Templates) -> None:
         self._task, self._data, self._templates = spec.task, spec.documents, templates
-        self._generated = spec.answers is not None and spec.answers.generated is not None
+        generated = spec.answers is not None and spec.answers.generated is not None
+        # A verifier judges by the row, and a level is told by it.
+        self._keep_row = generated or getattr(self._data, "levels", None) is not None
         self._id = self._data.id or ("id" if isinstance(self._data, PromptData) else None)
         # Two equal texts are one unit, even where every row is a group of its own.
         self._first_with: dict[str, str] = {}
@@ -130,7 +132,7 @@ class _Reader:
         domain = self._value(row, self._data.domain, "domain", name) if self._data.domain else None
         label = self._templates.label.render(row, name).strip() if self._templates.label else ""
         answer = self._templates.answer.render(row, name) if self._templates.answer else None
-        problem = row if self._generated else None
+        problem = row if self._keep_row else None
         whole = Document(name, group, None if domain is None else as_word(domain), "", label or None, answer, problem)
         for twin, text in enumerate(texts):
             yield replace(whole, id=f"{name}/{twin}" if twin else name, text=text)

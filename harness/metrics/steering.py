@@ -292,7 +292,8 @@ def _exceeds(numbers: Mapping[str, Bounds], what: str) -> bool:
 def _add_rule() -> None:
     effects = tuple(f"d_{what}{end}" for what in _OUTCOMES for end in ("", "_over_bias"))
     margins = tuple(f"steer_{what}_margin" for what in _OUTCOMES)
-    add_rule(Rule("steering", (*effects, "over_random", *margins), concluded))
+    # A random direction that is said to steer would say something of the harness.
+    add_rule(Rule("steering", (*effects, "over_random", *margins), concluded, controls=True))
 
 
 _add_margin("acc", "1", "accuracy")

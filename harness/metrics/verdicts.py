@@ -55,11 +55,13 @@ class Rule:
         name: what is judged.
         needs: metrics whose numbers ``conclude`` is given, by name.
         conclude: numbers → word and reason.
+        controls: whether controls are judged too.
     """
 
     name: str
     needs: tuple[str, ...]
     conclude: Conclude
+    controls: bool = False
 
 
 _RULES: dict[str, Rule] = {}

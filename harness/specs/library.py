@@ -134,7 +134,7 @@ class Library:
             raise UserError(f"{where}: track '{card.track}' measures tokens, not steps; take 'step' out.")
         self._check_own(document, spec, card)
         splits = getattr(spec.data, "splits", None)
-        val = splits is not None and splits.val is not None and getattr(spec.data, "levels", None) is None
+        val = splits is not None and splits.val is not None and not spec.chooses
         if spec.corpus and splits is not None and (splits.train is not None or val):
             where = document.where(("data", "splits"))
             raise UserError(f"{where}: train and val come from the corpus '{spec.corpus}'; give 'test' alone.")

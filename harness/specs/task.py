@@ -163,6 +163,11 @@ class TaskSpec(Strict):
         return self.site.step if self.site else None
 
     @property
+    def chooses(self) -> bool:
+        """Whether something is chosen on the task's own validation problems, besides what is fitted."""
+        return self.steering is not None or getattr(self.data, "levels", None) is not None
+
+    @property
     def vocabulary(self) -> Vocabulary | None:
         """The words that the task is about, where it is about any."""
         given = self.reasoning or self.steering

@@ -10,12 +10,19 @@ from harness.stats.estimate import Estimate, Plan
 from harness.stats.summary import summarise
 
 
-def verdicts(parts_by_seed: Sequence[Parts], plan: Plan | None = None) -> tuple[Verdict, ...]:
-    """Return the verdicts whose metrics have a value on every seed; none where a track's parts are of other metrics."""
+def verdicts(parts_by_seed: Sequence[Parts], plan: Plan | None = None, *, control: bool = False) -> tuple[Verdict, ...]:
+    """Return the verdicts whose metrics have a value on every seed; none where a track's parts are of other metrics.
+
+    Args:
+        parts_by_seed: of one row.
+        plan: how intervals are made.
+        control: whether the row is a control, which not every rule judges.
+    """
     if not parts_by_seed:
         return ()
     known = all_metrics()
-    found = (_verdict(rule, [known[name] for name in rule.needs], parts_by_seed, plan) for rule in rules())
+    asked = [rule for rule in rules() if rule.controls or not control]
+    found = (_verdict(rule, [known[name] for name in rule.needs], parts_by_seed, plan) for rule in asked)
     return tuple(verdict for verdict in found if verdict is not None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ class Arms:
 
     def __init__(self, val: Steered, neutral: Neutral, x: Activations, doses: Doses) -> None:
         self.val, self.neutral, self.x, self.doses = val, neutral, x, doses
-        self._random: dict[tuple[int, bool], Array] = {}
+        self._random: tuple[Steered, list[Array]] | None = None
 
     def strengths(self, method: Steerer) -> tuple[float, ...]:
         """Return the strengths at which a method has the doses that are tried; one where it has no grades.
@@ -121,10 +122,14 @@ class Arms:
         return Choice(tried, index, side, self._bias(found, side.mean_kl), by_norm)
 
     def _try(self, found: Intervention, strength: float, name: str, by_norm: bool) -> Tried:
-        own = self._numbers(self.val, found, digest([name, strength]))[1]
+        texts = self._written(self.val, found, digest([name, strength]))
+        own = self.val.counted(texts) | self.val.surprise(texts)
         hm = float(harmony(own, self.val.clean[1]).mean())
         rate = 100 * own["hits"].sum() / max(own["tokens"].sum(), 1)
         return Tried(strength, self._dose(found, by_norm), hm, float(own["right"].mean()), float(rate))
+
+    def _written(self, steered: Steered, found: Intervention, arm: str) -> Texts:
+        return steered.clean[0] if found == Intervention() else steered.write(found, arm)
 
     def _bias(self, found: Intervention, kl: float) -> Intervention:
         """Return the bias on the words of a given divergence, for or against them as the method is on validation."""
@@ -139,36 +144,43 @@ class Arms:
 
     def measured(self, test: Steered, method: Steerer, name: str, choice: Choice) -> tuple[Texts, Numbers]:
         """Return what a method lets the model write, and what it does to each problem beside what is done else."""
-        texts, own = self._numbers(test, method.steer(choice.strength), digest([name, choice.strength]))
-        bias = self._numbers(test, choice.bias, digest(["bias", sorted(choice.bias.bias.items())]))[1]
-        arms = {"": own, CLEAN: test.clean[1], BIAS: bias}
+        found = method.steer(choice.strength)
+        texts = self._written(test, found, digest([name, choice.strength]))
+        bias = self._written(test, choice.bias, digest(["bias", sorted(choice.bias.bias.items())]))
+        own = test.counted(texts) | test.surprise(texts) | test.gold(found)
+        arms = {"": own, CLEAN: test.clean[1], BIAS: test.counted(bias)}
         beside = {f"{what}{arm}": value for arm, numbers in arms.items() for what, value in numbers.items()}
-        every = [method.steer(one.strength) for one in choice.tried]
-        willing_nS = np.stack([test.willing_clean, *(test.willing(found) for found in every)], 1)
+        willing_nS = self._willing(test, [method.steer(one.strength) for one in choice.tried])
         doses_S = np.array([0.0, *(one.dose for one in choice.tried)])
-        slope_n = slopes(doses_S, willing_nS) if doses_S.any() and np.isfinite(doses_S).all() else 0 * willing_nS[:, 0]
+        # What is always done, or never, has no slope.
+        graded = doses_S.any() and np.isfinite(doses_S).all()
+        slope_n = slopes(doses_S, willing_nS) if graded else 0 * willing_nS[:, 0]
         random_nK = self._random_slopes(test, choice.by_norm)
         return texts, {**beside, "willing": willing_nS, "slope": slope_n, "slope_random": random_nK}
 
-    def _numbers(self, steered: Steered, found: Intervention, arm: str) -> tuple[Texts, Numbers]:
-        if found == Intervention():
-            return steered.clean
-        texts = steered.write(found, arm)
-        return texts, steered.numbers(texts, found)
+    def _willing(self, test: Steered, every: Sequence[Intervention]) -> Array:
+        """Return ``willing`` of the model as it is, and under each of some interventions: ``[n, 1 + S]``."""
+        return np.stack([test.willing_clean, *(test.willing(found) for found in every)], 1)
 
     def _random_slopes(self, test: Steered, by_norm: bool) -> Array:
-        """Return the slopes of random directions by problem, ``[n, K]``; measured once for all methods."""
-        key = (id(test), by_norm)
-        if key not in self._random:
-            self._random[key] = np.stack([self._slope(test, every, by_norm) for every in self._directions()], 1)
-        return self._random[key]
+        """Return the slopes of random directions by problem, ``[n, K]``; their texts are read once for all methods."""
+        if self._random is None or self._random[0] is not test:
+            self._random = test, [self._willing(test, every) for every in self._directions]
+        doses_KS = self._random_norms if by_norm else self._random_kls
+        each = zip(doses_KS, self._random[1], strict=True)
+        return np.stack([slopes(np.array([0.0, *doses_S]), willing_nS) for doses_S, willing_nS in each], 1)
 
-    def _slope(self, test: Steered, every: Sequence[Intervention], by_norm: bool) -> Array:
-        doses = [self._dose(found, by_norm) for found in every]
-        return slopes(np.array([0.0, *doses]), np.stack([test.willing_clean, *map(test.willing, every)], 1))
+    @cached_property
+    def _random_norms(self) -> list[list[float]]:
+        return [[self._dose(found, by_norm=True) for found in every] for every in self._directions]
 
+    @cached_property
+    def _random_kls(self) -> list[list[float]]:
+        return [[self._dose(found, by_norm=False) for found in every] for every in self._directions]
+
+    @cached_property
     def _directions(self) -> list[list[Intervention]]:
-        """Return each random direction at every norm that is tried."""
+        """Each random direction at every norm that is tried."""
         norm_n = torch.cat([x_ND.norm(dim=1) for x_ND, _ in self.x.documents(8192)])
         drawn_KD = float(norm_n.mean()) * random_directions(self.doses.seed, self.doses.directions, self.x.width)
         return [[Intervention(change=_moved(norm * row_D)) for norm in self.doses.norm] for row_D in drawn_KD]

@@ -28,7 +28,7 @@ def edit_norm(change: Change, x: Activations) -> float:
 
 
 def matched(dose: Callable[[float], float], target: float) -> float:
-    """Return the strength above 0 at which a dose is as large as ``target``, to 1e-4 of it.
+    """Return the strength above 0 at which a dose is as large as ``target``, to about 1e-4 of it.
 
     Args:
         dose: of a strength; 0 at 0, continuous, and rising at least until ``target``.
@@ -49,4 +49,4 @@ def matched(dose: Callable[[float], float], target: float) -> float:
         low /= 2
         if low < 1e-12:
             raise CellError(f"the dose is above {target:g} at any strength above 0")
-    return float(brentq(lambda strength: dose(strength) - target, low, high, xtol=1e-12, rtol=1e-5))
+    return float(brentq(lambda strength: dose(strength) - target, low, high, xtol=1e-12, rtol=1e-4))

@@ -76,8 +76,8 @@ def _against(text: Followed, logp_TV: Tensor, logq_TV: Tensor) -> tuple[float, i
     """Return the divergence summed over a text, and how many favourites are its own tokens, steered and as it is."""
     own_T = torch.tensor(text.after, device=logp_TV.device)
     hits, hits_clean = (int((one.argmax(1) == own_T).sum()) for one in (logq_TV, logp_TV))
-    p_TV = logp_TV.double()
-    return float((p_TV.exp() * (p_TV - logq_TV.double())).sum()), hits, hits_clean
+    gap_TV = logp_TV - logq_TV
+    return float((logp_TV.exp() * gap_TV).double().sum()), hits, hits_clean
 
 
 def _biased(text: Followed, logp_TV: Tensor, run: Biased) -> Tensor:

@@ -125,23 +125,28 @@ class Steered:
         with place.under(found):
             return generate(place.model, prompts, self.asked, place.batch_tokens, folder, place.progress)
 
-    def numbers(self, texts: Texts, found: Intervention) -> Numbers:
-        """Return what is counted of texts that were written under an intervention, one number for each problem."""
+    def counted(self, texts: Texts) -> Numbers:
+        """Return what is counted of texts, one number for each problem."""
         each = zip(texts, self.problems, strict=True)
         answers = [self.judge([text.text for text in several], one.label) for several, one in each]
-        gold = [Followed(self.place.ids(found.prefix + p.text), self._gold(p)) for p in self.problems]
         counted: dict[str, Sequence[float]] = {
             "texts": [len(several) for several in texts],
             "right": [right for right, _ in answers],
             "parsed": [parsed for _, parsed in answers],
-            "nll_base": self._nll(texts),
-            "gold_logp": self.place.nats(gold, found),
-            "gold_tokens": [len(one.after) for one in gold],
+            "censored": [any(text.ended == "length" for text in several) for several in texts],
         }
         for name, count in _COUNTS.items():
             counted[name] = [sum(count(text) for text in several) for several in texts]
         counted["hits"] = [sum(self._hits(text.ids) for text in several) for several in texts]
         return {name: np.array(value, dtype=np.float64) for name, value in counted.items()}
+
+    def gold(self, found: Intervention) -> Numbers:
+        """Return what the model thinks of the right answers under an intervention."""
+        gold = [Followed(self.place.ids(found.prefix + p.text), self._gold(p)) for p in self.problems]
+        return {
+            "gold_logp": np.array(self.place.nats(gold, found)),
+            "gold_tokens": np.array([len(one.after) for one in gold], dtype=np.float64),
+        }
 
     def _gold(self, problem: Problem) -> tuple[int, ...]:
         return self.place.ids(problem.gold, inside=True)
@@ -153,20 +158,21 @@ class Steered:
         ids_1T = np.array([ids])
         return sum(int(find(ids_1T, np.zeros_like(ids_1T), word)[1].sum()) for word in self.words)
 
-    def _nll(self, texts: Texts) -> list[float]:
+    def surprise(self, texts: Texts) -> Numbers:
         """Return the nats of each problem's texts under the model as it is, behind the plain prompt."""
         some = [(row, text.ids) for row, several in enumerate(texts) for text in several if text.ids]
         followed = [Followed(self.place.ids(self.problems[row].text), ids) for row, ids in some]
-        total = [0.0] * len(texts)
-        for (row, _), own in zip(some, self.place.nats(followed, Intervention()), strict=True):
-            total[row] -= own
-        return total
+        total_n = np.zeros(len(texts))
+        np.add.at(
+            total_n, np.array([row for row, _ in some], dtype=np.int64), self.place.nats(followed, Intervention())
+        )
+        return {"nll_base": -total_n}
 
     @cached_property
     def clean(self) -> tuple[Texts, Numbers]:
-        """What the model writes as it is, and what is counted of it."""
+        """What the model writes as it is, with every number of it."""
         texts = self.write(Intervention(), "clean")
-        return texts, self.numbers(texts, Intervention())
+        return texts, self.counted(texts) | self.surprise(texts) | self.gold(Intervention())
 
     @cached_property
     def willing_clean(self) -> Array:
@@ -191,7 +197,6 @@ class Steered:
 
 _COUNTS: dict[str, Callable[[Continuation], int]] = {
     "tokens": lambda text: len(text.ids),
-    "censored": lambda text: text.ended == "length",
     "grams": lambda text: runs(text.ids, _GRAM)[0],
     "new_grams": lambda text: runs(text.ids, _GRAM)[1],
     "pairs": lambda text: runs(text.ids, _PAIR)[0],
