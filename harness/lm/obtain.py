@@ -11,7 +11,7 @@ from harness.lm.hub import snapshot
 
 def obtain(source: ModelSource, progress: Progress) -> str:
     """Return where a model lies after fetching and converting it as needed; raises ``UserError``."""
-    if source.kind == "tiny":
+    if source.kind in ("tiny", "planted"):
         return f"'{source.name}' is made in memory; there is nothing to fetch"
     if source.kind == "folder":
         return str(source.path)

@@ -103,7 +103,8 @@ class TrackCard(Strict):
     summary: str
     kinds: tuple[Kind, ...] = Field(description="kinds of method it can measure")
     sources: tuple[Source, ...] = Field(
-        default=("hub", "folder", "reasoning_gym", "prompts", "planted"), description="where its data may come from"
+        default=("hub", "folder", "reasoning_gym", "prompts", "planted", "riddles"),
+        description="where its data may come from",
     )
     reads: Literal["codes", "reconstructions"] = Field(
         default="reconstructions", description="what it measures of a method: codes alone, or reconstructions too"
