@@ -188,9 +188,7 @@ class TaskSpec(Strict):
         if self.twins and self.text is None:
             raise ValueError("'twins' are further templates beside 'text': give that first")
         if self.twins and not isinstance(self.data, Drawn) and self.data.select is not None:
-            raise ValueError(
-                "'data.select' chooses documents one by one, and 'twins' go together: take one out"
-            )
+            raise ValueError("'data.select' chooses documents one by one, and 'twins' go together: take one out")
         return self
 
     @model_validator(mode="after")
