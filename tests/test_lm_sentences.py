@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data_tasks import make_task
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel
 
+from harness.data.rows import load_corpus
 from harness.data.selecting import GRID
 from harness.errors import UserError
 from harness.lm.fingerprints import hash_file
 from harness.lm.sentence_model import SentenceModel
-from harness.lm.sentences import PIECE, Published, Sentences
+from harness.lm.sentences import MINILM, PIECE, Published, Sentences, fetch
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghij", *(f"##{letter}" for letter in "abcdefghij")]
 TEXTS = ["a", "abc de", "j i h g f e d c b a", "bad cab", "", "fade" * 5]
@@ -152,3 +155,47 @@ def test_the_published_model_gives_its_published_similarities() -> None:
     x_ND = Sentences()(texts).x_ND / GRID
     printed = [[1.0000, 0.6660, 0.1046], [0.6660, 1.0000, 0.1411], [0.1046, 0.1411, 1.0000]]
     assert np.abs(x_ND @ x_ND.T - printed).max() < 1e-4
+
+
+PROMPTS = {
+    "trains": ["A train leaves the station at noon.", "How many carriages does the express pull?"],
+    "fruit": ["Anna buys twelve apples and four pears.", "Ripe bananas cost less than fresh oranges."],
+    "planets": ["Jupiter has more moons than Mars.", "How far is Saturn from the Sun?"],
+}
+
+
+@pytest.mark.model
+def test_prompts_are_chosen_by_what_they_say() -> None:
+    def chosen(**select: object) -> set[str | None]:
+        prompts = {name: [{"prompt": text} for text in texts] for name, texts in PROMPTS.items()}
+        data = {"source": "prompts", "prompts": prompts, "domain": "category", "select": select}
+        found = load_corpus(make_task(data, "{{ prompt }}"), by=Sentences()).splits["test"]
+        return {document.domain for document in found}
+
+    assert chosen(nearest="railway timetable", number=2) == {"trains"}
+    assert chosen(nearest="grocery shopping", number=2) == {"fruit"}
+    assert chosen(nearest="astronomy", number=2) == {"planets"}
+    assert chosen(diverse=True, number=3) == set(PROMPTS)
+
+
+@pytest.mark.model
+def test_threads_and_processes_change_no_bit() -> None:
+    folder = fetch(MINILM, lambda *work: None)
+    texts = [text for several in PROMPTS.values() for text in several]
+    code = (
+        "import hashlib, json, sys; from pathlib import Path; import numpy as np; "
+        "from harness.lm.sentence_model import SentenceModel; "
+        "x_ND, _ = SentenceModel(Path(sys.argv[1]), 256)(json.loads(sys.argv[2])); "
+        f"print(hashlib.sha256(np.rint({GRID} * x_ND).tobytes()).hexdigest())"
+    )
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(folder), json.dumps(texts)],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    expected_ND = np.rint(GRID * SentenceModel(folder, MINILM.pieces)(texts)[0])
+    assert ran == [f"{hashlib.sha256(expected_ND.tobytes()).hexdigest()}\n".encode()] * 2
