@@ -68,6 +68,7 @@ bench: install
 	$(BIN)/python benchmarks/bench_board.py
 	$(BIN)/python benchmarks/bench_effects.py
 	$(BIN)/python benchmarks/bench_importance.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/bench_steering.py
 
 # Speed against an earlier state of this machine: bench-save there, bench-compare here. Fails where a least time rose by
 # 30 %: means follow whatever else the machine does.

@@ -31,7 +31,8 @@ def eval_command(method: str, task: str, output_path: str, plan: bool, as_json: 
     """
     from harness.run.evaluate import prepare
 
-    prepared = prepare(method, task, output_path, options_of(given))
+    with Talk() as talk:
+        prepared = prepare(method, task, output_path, options_of(given), talk)
     if plan:
         from harness.cli.planning import print_plan
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from harness.data import bandits
 from harness.data.documents import Rendered, Templates, read_documents
+from harness.data.selecting import Embedding, Selected, select
 from harness.data.sources import Origin, fetch
 from harness.data.splits import Document, divide, shuffled
 from harness.data.tables import as_word
 from harness.data.worlds import probe, true_count
-from harness.errors import UserError
+from harness.errors import UserError, unknown
 from harness.specs.data import PromptData
 from harness.specs.task import Budget, TaskSpec
 from harness.specs.worlds import BanditData, WorldData
@@ -40,6 +41,7 @@ class Corpus:
         empty: how many of them rendered to no text and were dropped.
         shared: by split, how many documents were dropped because test (for train also val) holds their group.
         warnings: what a reader of the results should know.
+        selected: the documents that the task chose by what they say; None where it uses all.
     """
 
     splits: dict[str, tuple[Document, ...]]
@@ -49,18 +51,23 @@ class Corpus:
     empty: int
     shared: dict[str, int]
     warnings: tuple[str, ...] = ()
+    selected: Selected | None = None
 
 
-def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | None = None) -> Corpus:
+def load_corpus(
+    spec: TaskSpec, *, data_dir: Path | None = None, limit: int | None = None, by: Embedding | None = None
+) -> Corpus:
     """Load, render and divide the documents of a task.
 
     Args:
         spec: the task.
         data_dir: folder of mirrors, used before the hub; None to use the hub.
         limit: at most this many documents per split, from its beginning.
+        by: what compares documents, where the task chooses some by what they say.
 
     Raises:
         UserError: anything wrong with the source, the template, a column, or the sizes of the splits.
+        ValueError: the task chooses documents, and there is nothing to compare them by.
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit must be at least 1, got {limit}.")
@@ -72,9 +79,26 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
     source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
     read = read_documents(spec, source, templates)
     splits, shared = _divide(spec, read)
+    splits, selected, warnings = _selected(spec, splits, by)
     if limit is not None:
         splits = {name: _first(documents, limit) for name, documents in splits.items()}
-    return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, source.warnings)
+    warnings = (*source.warnings, *warnings)
+    return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, warnings, selected)
+
+
+def _selected(
+    spec: TaskSpec, splits: dict[str, tuple[Document, ...]], by: Embedding | None
+) -> tuple[dict[str, tuple[Document, ...]], Selected | None, tuple[str, ...]]:
+    """Return what is left of the splits where the task chooses documents by what they say."""
+    asked = spec.documents.select
+    if asked is None:
+        return splits, None, ()
+    if by is None:
+        raise ValueError(f"task '{spec.task}' chooses documents, and there is nothing to compare them by")
+    missing = next((split for split in asked.splits or () if split not in splits), None)
+    if missing is not None:
+        raise unknown("split", missing, splits, f"task '{spec.task}': data.select.splits")
+    return select(splits, asked, by)
 
 
 def _first(documents: tuple[Document, ...], limit: int) -> tuple[Document, ...]:

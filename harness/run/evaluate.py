@@ -91,7 +91,11 @@ class Prepared:
 
 
 def prepare(
-    method: str | Sequence[str], task: str | Sequence[str], output_path: str | Path, options: Options
+    method: str | Sequence[str],
+    task: str | Sequence[str],
+    output_path: str | Path,
+    options: Options,
+    progress: Any = None,
 ) -> Prepared:
     """Check a call and plan its cells; raises ``UserError`` before any model loads."""
     library, request = make_request(method, task, options)
@@ -102,7 +106,7 @@ def prepare(
         from harness.store.sql.database import check_url
 
         check_url(options["store"])
-    return Prepared(make_plan(library, request), options, folder)
+    return Prepared(make_plan(library, request, progress), options, folder)
 
 
 def make_request(method: str | Sequence[str], task: str | Sequence[str], options: Options) -> tuple[Library, Request]:
@@ -153,7 +157,7 @@ def evaluate(
     Raises:
         UserError: anything wrong that can be known before a model loads.
     """
-    prepared = prepare(method, task, output_path, options)
+    prepared = prepare(method, task, output_path, options, progress)
     words = "".join(f", {name}={masked(repr(value))}" for name, value in options.items())
     return prepared.run(progress or _silent, f"harness.evaluate({method!r}, {task!r}{words})")
 

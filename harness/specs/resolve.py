@@ -115,7 +115,7 @@ class ResolvedTask:
     def _given(self, without: set[str]) -> dict[str, Any]:
         """Return the spec's own keys; a key that came later counts where it is given, so that old tables stay."""
         given = self.spec.model_dump(exclude=without)
-        for key in ("unpivot", "levels"):
+        for key in ("unpivot", "levels", "select"):
             if given["data"].get(key) is None:
                 given["data"].pop(key, None)
         if not given["twins"]:

@@ -202,6 +202,8 @@ class TaskSpec(Strict):
             raise ValueError("the judge of 'answers.generated' gives the label: take 'label' out")
         if self.twins and self.text is None:
             raise ValueError("'twins' are further templates beside 'text': give that first")
+        if self.twins and not isinstance(self.data, Drawn) and self.data.select is not None:
+            raise ValueError("'data.select' chooses documents one by one, and 'twins' go together: take one out")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.data.rows import Corpus
 from harness.lm.info import ModelInfo
-from harness.specs.record import DataPart, ModelPart, SplitPart
+from harness.specs.record import DataPart, ModelPart, SelectedPart, SplitPart
 
 
 def model_part(info: ModelInfo, layer: int | tuple[int, ...], at: str) -> ModelPart:
@@ -29,7 +29,7 @@ def data_part(
     corpus: Corpus, splits: Mapping[str, SplitPart], clusters: int, mask: Mapping[str, Any] | None = None
 ) -> DataPart:
     """Describe where documents come from, and what of them was measured."""
-    origin = corpus.origin
+    origin, chosen = corpus.origin, corpus.selected
     return DataPart(
         source=origin.source,
         name=origin.name,
@@ -40,4 +40,5 @@ def data_part(
         splits=dict(splits),
         clusters=clusters,
         mask=dict(mask or {}),
+        selected=SelectedPart(by=chosen.by, weights=chosen.weights, ids=chosen.ids) if chosen else None,
     )
