@@ -70,7 +70,7 @@ class _Reader:
     def _document(self, name: str, row: dict[str, Any], asked: list[Any]) -> Document:
         target = self._task.doc_to_target(row)
         choices = self._task.doc_to_choice(row) if self._task.config.doc_to_choice is not None else None
-        gold = self._gold(row, target, choices) if self._output == "multiple_choice" else [0]
+        gold = self._gold(row, target, choices or []) if self._output == "multiple_choice" else [0]
         written = self._output == "generate_until"
         requests = [list(one[:1]) if written else list(one[:2]) for one in asked]
         answer, label = None, None

@@ -117,7 +117,7 @@ class Answering:
     def write(
         self, prompts: Sequence[str], how: Mapping[str, Any], size: int, edits: Mapping[int, Splice], bias: Bias
     ) -> list[str]:
-        """Return what the model writes after each prompt; ``how``: ``generation_kwargs``, as lm-eval's YAML has them."""
+        """Return what the model writes after each prompt; ``how`` is lm-eval's ``generation_kwargs``."""
         asked = [(prompt, copy.deepcopy(dict(how))) for prompt in prompts]
         return [str(text) for text in self._asked("generate_until", asked, size, edits, bias)]
 

@@ -80,7 +80,7 @@ def _examples(keys: Mapping[str, Any]) -> str | None:
 
 
 def _metrics(task: LmEvalTask) -> tuple[str, ...]:
-    names = _RIGHT if _score(task) else ()
+    names: tuple[str, ...] = _RIGHT if _score(task) else ()
     if task.output == "multiple_choice":
         return (*names, *_CHOICE, *_GOLD)
     if task.output == "generate_until":

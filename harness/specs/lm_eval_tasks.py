@@ -160,7 +160,7 @@ def _read(path: Path, users: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _loader(folder: Path) -> Any:
-    loader = type("_Loader", (_LOADER,), {})
+    loader: Any = type("_Loader", (_LOADER,), {})
     loader.add_constructor("!function", lambda reader, node: Code(folder, str(reader.construct_scalar(node))))
     return loader
 

@@ -23,6 +23,7 @@ from harness.metrics.contract import Parts
 from harness.specs.ask import Ask
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, ModelPart, SplitPart
+from harness.stats.turned import turned
 from harness.store.files import write_bytes
 from harness.store.items import Item
 from harness.tracks.asking import Asking, Edited, Step
@@ -163,12 +164,24 @@ class Answers(Track):
         parts["n"] = np.bincount(self._cluster).astype(np.float64)
         details = {"questions": float(len(taken.documents)), "prompt tokens": float(sum(taken.tokens))}
         details |= {f"requests at once: {step.what}": float(step.size) for step in self.steps}
+        details |= self._turned(per_question)
         keep = self.group.parts | {"n"}
         return Measured(
             {name: value for name, value in parts.items() if name in keep},
             details,
             items=self._items(answers, per_question),
         )
+
+    def _turned(self, per_question: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+        """Return how many answers the edit turns, and the p-value of a change of accuracy by chance."""
+        if "right" not in per_question:
+            return {}
+        found = turned(per_question["right_clean"], per_question["right"], self._cluster)
+        return {
+            "right under the edit alone": float(found.gained),
+            "right as it is alone": float(found.lost),
+            f"p of d_acc ({found.how})": found.p,
+        }
 
     def _items(self, answers: Sequence[str], per_question: Mapping[str, NDArray[np.float64]]) -> tuple[Item, ...]:
         return tuple(

@@ -19,7 +19,7 @@ from harness.specs.task import TaskSpec
 
 # What is done with a question: choices are weighed, an answer is written, the right one is read.
 CHOOSE, WRITE, GOLD = "choose", "write", "gold"
-Found = Mapping[str, NDArray[Any]]
+Found = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)

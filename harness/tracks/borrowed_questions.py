@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 
 from harness.data.lm_eval_task import make_scorer, still, templates_of
 from harness.data.splits import Document
+from harness.errors import UserError
 from harness.lm.answering import Answering
 from harness.specs.ask import Ask, Borrowed
 from harness.specs.lm_eval_tasks import find
@@ -154,7 +155,15 @@ class BorrowedQuestions(Asking):
             chosen.apply(requests)
             found = self._scorer.process_results(problem["doc"], [one.filtered_resps[chosen.name] for one in requests])
         named = {ours: float(found[name]) for name, ours in _KEPT.items() if _is_number(found.get(name))}
-        return named | ({} if self._asked.score is None else {"right": float(found[self._asked.score])})
+        if self._asked.score is None:
+            return named
+        right = float(found[self._asked.score])
+        if right not in (0, 1):
+            raise UserError(
+                f"task '{self._spec.task}': '{self._asked.score}' is {right:g} of document {document.id}, neither 1 "
+                "nor 0; choose another of lm-eval's metrics with ask.lm_eval.score."
+            )
+        return named | {"right": right}
 
     def notes(self) -> list[str]:
         """Say which numbers and filters of lm-eval are not kept."""
