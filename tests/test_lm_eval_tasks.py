@@ -15,9 +15,13 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
+from harness.errors import UserError
 from harness.lm.loading import LoadOptions, load_model
+from harness.replay.rebuild import Sources, rebuild
 from harness.run.engine import Outcome
 from harness.run.evaluate import evaluate
+from harness.specs.library import Library
+from harness.specs.lm_eval_tasks import find
 from harness.store.records import StoredRecord
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -203,3 +207,118 @@ def test_another_of_its_scores_can_be_kept(given: Path, run: Callable[..., Outco
     own = theirs(given, "colours", int(record.details["requests at once: choose"]))
     assert record.metrics["answer_acc"].value == own["results"]["colours"]["acc_norm,none"]
     assert "of lm-eval's metrics acc are not kept" in record.warnings
+
+
+BROKEN = [
+    ("colours", {"ask.lm_eval.score": "accuracy"}, "unknown metric 'accuracy'. Allowed: acc, acc_norm"),
+    ("letters", {"ask.lm_eval.filter": "frist"}, "unknown filter 'frist'. Did you mean 'first'"),
+    ("colours", {"data.group": "colour"}, "unknown column 'colour'. Allowed: choices, letter, question, right"),
+    ("colours", {"text": "a"}, "'ask.lm_eval' writes prompts and labels itself"),
+    ("colours", {"ask.choices": "[a, b]"}, "'lm_eval' asks by itself: take out 'choices'"),
+    ("colours", {"ask.lm_eval.shots": "99"}, "lm-eval cannot read these rows (ValueError: Sample larger"),
+    ("lm_eval:boolqq", {}, "unknown task of lm-eval 'boolqq'. Did you mean 'boolq'"),
+    ("lm_eval:mmlu", {}, "Groups are not asked; single tasks that begin like it: "),
+    ("lm_eval:wikitext", {}, "its output_type is 'loglikelihood_rolling'"),
+    ("lm_eval:squadv2", {}, "is written in Python; only tasks in YAML"),
+    ("lm_eval:humaneval", {}, "lm_eval:humaneval: runs what the model writes"),
+    ("lm_eval:", {}, "wants the name of a task of lm-eval"),
+    ("lm_eval:nowhere.yaml", {}, "task file 'nowhere.yaml' does not exist"),
+]
+
+
+@pytest.mark.parametrize(("task", "change", "says"), BROKEN)
+def test_what_cannot_be_asked_is_refused_before_a_model_loads(
+    task: str, change: dict[str, str], says: str, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tracks.contract.load_model", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(UserError) as caught:
+        run("none", task, "refused", set=change)
+    assert says in str(caught.value), caught.value
+
+
+def test_a_data_set_that_is_not_here_is_asked_for_by_the_folder_it_should_be_in(
+    run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.data.hub._commit", lambda data: None)
+    monkeypatch.setattr("harness.data.hub._cached", lambda data: False)
+    with pytest.raises(UserError, match=r"put its splits into DIR/super_glue_boolq/SPLIT\.jsonl and give --data-dir"):
+        run("none", "lm_eval:boolq", "away", data_dir=tmp_path)
+
+
+def test_rows_of_another_data_set_are_told_apart(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    folder = tmp_path / "super_glue_boolq"
+    folder.mkdir()
+    (folder / "validation.jsonl").write_text('{"question": "q", "passage": "p", "answer": true}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"lm-eval cannot read these rows .*label.*columns of its data set"):
+        run("none", "lm_eval:boolq", "other", data_dir=tmp_path)
+
+
+def test_a_task_of_the_registry_reads_its_mirror_and_runs_its_own_code(
+    run: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """HellaSwag, whose rows are rewritten by a function beside its file."""
+    folder = tmp_path / "hellaswag"
+    folder.mkdir()
+    row = {
+        "activity_label": "Walking",
+        "ctx_a": "A man",
+        "ctx_b": "he",
+        "endings": ["runs.", "eats [x] it."],
+        "label": "1",
+    }
+    lines = [json.dumps(row | {"ctx_a": f"Man {k}"}) for k in range(4)]
+    (folder / "validation.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    record = stored(run("none", "lm_eval:hellaswag", "hella", data_dir=tmp_path), "none")
+    items = record.items()
+    assert items is not None
+    assert {one.prompt for one in items} == {f"Walking: Man {k} He" for k in range(4)}
+    assert {one.label for one in items} == {"eats it."}
+    assert record.record.task.spec["ask"]["lm_eval"]["name"] == "hellaswag"
+
+
+def test_a_file_of_ones_own_runs_no_code_and_its_templates_see_data_alone(
+    given: Path, tmp_path: Path, run: Callable[..., Outcome]
+) -> None:
+    text = (given / "words.yaml").read_text(encoding="utf-8")
+    (tmp_path / "code.yaml").write_text(f"{text}\nprocess_docs: !function mine.rows\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"runs code \('!function mine.rows'\)"):
+        run("none", f"lm_eval:{tmp_path / 'code.yaml'}")
+    keys = yaml.safe_load(text) | {"doc_to_text": "{{ question.__class__.__mro__ }}"}
+    (tmp_path / "reach.yaml").write_text(yaml.safe_dump(keys), encoding="utf-8")
+    with pytest.raises(UserError, match="access to attribute '__class__' of 'str' object is unsafe"):
+        run("none", f"lm_eval:{tmp_path / 'reach.yaml'}")
+
+
+def test_another_file_is_another_table(given: Path, tmp_path: Path) -> None:
+    """What lm-eval's files say decides numbers as the task's own keys do; where they lie does not."""
+    tables = []
+    for name, after in (("one", "{{question}}"), ("two", "{{question}}"), ("three", "{{question}}?")):
+        keys = yaml.safe_load((given / "words.yaml").read_text(encoding="utf-8")) | {"doc_to_text": after}
+        path = tmp_path / name / "words.yaml"
+        path.parent.mkdir()
+        path.write_text(yaml.safe_dump(keys), encoding="utf-8")
+        tables.append(find(str(path)).sha256)
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_the_library_names_a_task_by_what_it_is(given: Path) -> None:
+    library = Library()
+    assert library.task("lm_eval:boolq").task == "lm_eval_boolq"
+    own = library.task(f"lm_eval:{given / 'colours.yaml'}")
+    assert own.task.startswith("lm_eval_colours_")
+    assert own.metrics[:4] == ("answer_acc", "d_acc", "choice_loglik", "d_choice_loglik")
+    assert not library.is_method("lm_eval:boolq")
+    written = library.task("lm_eval:gsm8k")
+    asked = written.ask.lm_eval if written.ask else None
+    assert asked is not None
+    assert (asked.shots, asked.examples, asked.score) == (5, "train", "exact_match")
+
+
+def test_a_record_is_measured_again_from_what_it_holds(
+    run: Callable[..., Outcome], tmp_path: Path, given: Path
+) -> None:
+    """The saved task is a whole one: neither the family's file nor the command is asked again."""
+    outcome = run("mean_only", "words", "replayed")
+    found = stored(outcome, "mean_only")
+    group = rebuild(found, Sources(Library()), tmp_path)
+    assert [cell.key for cell in group.cells] == [found.record.cell]

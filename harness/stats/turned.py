@@ -48,7 +48,7 @@ def turned(before_N: Array, after_N: Array, cluster_N: NDArray[np.int64]) -> Tur
     sizes_C = np.bincount(cluster_N)
     if (sizes_C <= 1).all() or not change_N.any():
         return Turned(gained, lost, mcnemar(gained, lost), "McNemar")
-    change_C = np.bincount(cluster_N, change_N)
+    change_C = np.bincount(cluster_N, change_N).astype(np.float64)
     # One cluster has no second to be held against: nothing can be said.
     p = sign_flip(change_C[sizes_C > 0]) if (sizes_C > 0).sum() > 1 else 1.0
     return Turned(gained, lost, p, "sign flips")
