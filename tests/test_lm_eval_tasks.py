@@ -15,6 +15,7 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
+import harness
 from harness.errors import UserError
 from harness.lm.loading import LoadOptions, load_model
 from harness.replay.rebuild import Sources, rebuild
@@ -22,6 +23,7 @@ from harness.run.engine import Outcome
 from harness.run.evaluate import evaluate
 from harness.specs.library import Library
 from harness.specs.lm_eval_tasks import find
+from harness.stats.paired import mcnemar
 from harness.store.records import StoredRecord
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -191,6 +193,22 @@ def test_an_edit_that_changes_nothing_changes_no_bit_and_the_mean_does(run: Call
     assert change.lo is not None
     # Of the same documents, each beside what the model says as it is.
     assert np.array_equal(mean.parts()["right_clean"], plain.parts()["right"])
+
+
+def test_answers_that_an_edit_turns_are_counted_and_tested_item_by_item(run: Callable[..., Outcome]) -> None:
+    outcome = run("none,mean_only", "colours", "turned")
+    mean = stored(outcome, "mean_only")
+    items = mean.items()
+    assert items is not None
+    gained = sum(one.numbers["right"] > one.numbers["right_clean"] for one in items)
+    lost = sum(one.numbers["right"] < one.numbers["right_clean"] for one in items)
+    assert gained + lost > 0
+    details = mean.record.details
+    assert (details["right under the edit alone"], details["right as it is alone"]) == (gained, lost)
+    assert details["p of d_acc (McNemar)"] == mcnemar(gained, lost)
+    (table,) = harness.compare("mean_only", "none", str(mean.path.parents[3])).tables
+    said = f"A alone is right on {gained}, B alone on {lost}, p = {mcnemar(gained, lost):.2g} (seeds 0 and 0)"
+    assert any(note.startswith("answer_acc, item by item") and said in note for note in table.notes), table.notes
 
 
 def test_prompts_do_not_depend_on_how_many_questions_are_asked(run: Callable[..., Outcome]) -> None:

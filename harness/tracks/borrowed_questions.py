@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -166,10 +167,11 @@ class BorrowedQuestions(Asking):
         return named | {"right": right}
 
     def notes(self) -> list[str]:
-        """Say which numbers and filters of lm-eval are not kept."""
+        """Say whose numbers they are, and which of them and of its filters are not kept."""
+        notes = [f"asked and scored by lm-eval {version('lm-eval')}"]
         kept = {self._asked.score, *_KEPT} if self._written else {self._asked.score}
         lost = [name for name in self._files.metrics if name not in kept]
-        notes = [f"of lm-eval's metrics {', '.join(lost)} are not kept"] if lost else []
+        notes += [f"of lm-eval's metrics {', '.join(lost)} are not kept"] if lost else []
         filters = [one.name for one in self._scorer._filters]
         if len(filters) > 1:
             chosen = self._asked.filter or filters[0]
