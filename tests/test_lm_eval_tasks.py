@@ -267,7 +267,10 @@ def test_rows_of_another_data_set_are_told_apart(run: Callable[..., Outcome], tm
     folder = tmp_path / "super_glue_boolq"
     folder.mkdir()
     (folder / "validation.jsonl").write_text('{"question": "q", "passage": "p", "answer": true}\n', encoding="utf-8")
-    with pytest.raises(UserError, match=r"lm-eval cannot read these rows .*label.*columns of its data set"):
+    with pytest.raises(UserError, match=r"of 1 rows lm-eval finds no right answer among the choices; do they have"):
+        run("none", "lm_eval:boolq", "other", data_dir=tmp_path)
+    (folder / "validation.jsonl").write_text('{"query": "q", "label": 1}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"lm-eval cannot read these rows \(UndefinedError: 'passage' is undefined\)"):
         run("none", "lm_eval:boolq", "other", data_dir=tmp_path)
 
 

@@ -48,7 +48,14 @@ class _Reader:
         self._check(rows[0], len(requests[0]))
         with still(), templates_of(self._asked), explained(self._asked):
             each = zip(rows, requests, strict=True)
-            return [self._document(f"{split}/{i}", dict(row), asked) for i, (row, asked) in enumerate(each)]
+            found = [self._document(f"{split}/{i}", dict(row), asked) for i, (row, asked) in enumerate(each)]
+        if all(document.label is None for document in found):
+            # To lm-eval a column that is not there is a word.
+            raise UserError(
+                f"task '{self._spec.task}': of {len(found)} rows lm-eval finds no right answer among the choices; do "
+                "they have the columns of its data set?"
+            )
+        return found
 
     def _check(self, row: Mapping[str, Any], requests: int) -> None:
         """Score one document as if it had been answered, so that a wrong word costs no run."""

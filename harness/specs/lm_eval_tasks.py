@@ -116,24 +116,26 @@ def _registry() -> Path:
     return Path(next(iter(places))) / "tasks"
 
 
-@lru_cache(maxsize=64)
-def _registered(name: str) -> Path:
-    root = _registry()
+@lru_cache(maxsize=1)
+def _index() -> dict[str, Path]:
+    """Return the file of every task of the registry, by name."""
+    found: dict[str, Path] = {}
     # As in lm-eval: of two files with one name the first in the order of their paths.
-    paths = sorted(root.rglob("*.yaml"), key=lambda path: path.as_posix())
-    for path in paths:
-        text = path.read_bytes()
-        if name.encode() in text and name in _names(text):
-            return path
-    raise _none_such(name, set().union(*(_names(path.read_bytes()) for path in paths)))
+    for path in sorted(_registry().rglob("*.yaml"), key=lambda path: path.as_posix()):
+        for name in _names(path.read_bytes()):
+            found.setdefault(name, path)
+    return found
 
 
-def _none_such(name: str, names: set[str]) -> UserError:
-    """Return the error for a name that no file has: it may be that of a group, of which single tasks can be asked."""
+def _registered(name: str) -> Path:
+    names = _index()
+    if name in names:
+        return names[name]
     said = str(unknown("task of lm-eval", name, names)).partition(" Allowed:")[0]
+    # It may be the name of a group, of which single tasks can be asked.
     near = sorted((one for one in names if one.startswith(f"{name}_")), key=lambda one: (len(one), one))[:_SHOWN]
     group = f" Groups are not asked; single tasks that begin like it: {', '.join(near)}." if near else ""
-    return UserError(f"{said}{group}")
+    raise UserError(f"{said}{group}")
 
 
 def _names(text: bytes) -> set[str]:
