@@ -190,6 +190,8 @@ def _task(task: TaskSpec) -> Iterator[str]:
 
 
 def _asked(ask: Ask) -> str:
+    if ask.lm_eval is not None:
+        return f"what lm-eval's task `{ask.lm_eval.name}` asks, behind {ask.lm_eval.shots} examples"
     if ask.written is None:
         return f"which is the likeliest of {_code(ask.choices or ())}"
     judge = {"exact": "an exact match", "words": "SQuAD's exact match and F1"}[ask.written.judge]

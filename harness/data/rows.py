@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import bandits
+from harness.data.borrowed import borrowed_documents
 from harness.data.documents import Rendered, Templates, read_documents
 from harness.data.selecting import Embedding, Selected, select
-from harness.data.sources import Origin, fetch
+from harness.data.sources import Origin, Source, fetch
 from harness.data.splits import Document, divide, shuffled
 from harness.data.tables import as_word
 from harness.data.worlds import probe, true_count
@@ -75,9 +76,7 @@ def load_corpus(
         return _drawn(spec, spec.data, limit)
     if isinstance(spec.data, BanditData):
         return _situations(spec.data)
-    templates = Templates.of(spec)
-    source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
-    read = read_documents(spec, source, templates)
+    source, read = _read(spec, data_dir)
     splits, shared = _divide(spec, read)
     splits, selected, warnings = _selected(spec, splits, by)
     if limit is not None:
@@ -99,6 +98,16 @@ def _selected(
     if missing is not None:
         raise unknown("split", missing, splits, f"task '{spec.task}': data.select.splits")
     return select(splits, asked, by)
+
+
+def _read(spec: TaskSpec, data_dir: Path | None) -> tuple[Source, Rendered]:
+    """Return the rows of a task and the documents they are, as its templates or lm-eval's task make them."""
+    if spec.ask is not None and spec.ask.lm_eval is not None:
+        source = fetch(spec, None, data_dir)
+        return source, borrowed_documents(spec, spec.ask.lm_eval, source)
+    templates = Templates.of(spec)
+    source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
+    return source, read_documents(spec, source, templates)
 
 
 def _first(documents: tuple[Document, ...], limit: int) -> tuple[Document, ...]:

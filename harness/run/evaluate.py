@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.metrics.contract import add_metric_folders
 from harness.run.plan import PlannedGroup, make_plan
 from harness.run.request import Request
+from harness.run.sharding import Shard
 from harness.specs.library import Library
 from harness.specs.reading import parse_value
 from harness.specs.resolve import Overrides
@@ -44,6 +45,7 @@ class Options(TypedDict, total=False):
     data_dir: str | Path
     include_path: Sequence[str | Path]
     store: str
+    shard: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Prepared:
         from harness.run.reporting import Reports
 
         reports = Reports(self.folder, dict(self.options))
-        return run(self.groups, Call(self.folder, self.resources(progress), command, reports))
+        shard = Shard.read(self.options["shard"]) if "shard" in self.options else None
+        return run(self.groups, Call(self.folder, self.resources(progress), command, reports, shard))
 
     def resources(self, progress: Any) -> Resources:
         """Check the methods' parameters against their code, and return what all groups share."""
@@ -101,6 +104,8 @@ def prepare(
     library, request = make_request(method, task, options)
     folder = output_folder(Path(output_path), "--output-path")
     output_folder(cache_dir(), "HARNESS_CACHE")
+    if "shard" in options:
+        Shard.read(options["shard"])
     if "store" in options:
         # SQLAlchemy takes a moment to import, and few calls name a database.
         from harness.store.sql.database import check_url

@@ -37,6 +37,26 @@ class Written(Strict):
         return self
 
 
+class Borrowed(Strict):
+    """A task of lm-eval: it writes the prompts, with examples before them, asks, and scores what is answered."""
+
+    name: Text = Field(description="a task of lm-eval's registry, or the path of a YAML file as it has them")
+    shots: Annotated[int, Field(ge=0)] = Field(description="examples before each question")
+    examples: Text | None = Field(
+        default=None, description="split of the data that they are drawn from; absent where the task brings its own"
+    )
+    score: Text | None = Field(
+        default=None,
+        description="which of its metrics says, by 1 or 0, that an answer is right; absent where none does",
+    )
+    filter: Text | None = Field(
+        default=None, description="which of its filters is kept; its first where this is absent"
+    )
+    max_tokens: Count | None = Field(
+        default=None, description="tokens of a written answer, where not as many as it says"
+    )
+
+
 class Ask(Strict):
     """How the question that a text ends in is answered; the task's label says what is right."""
 
@@ -49,9 +69,17 @@ class Ask(Strict):
         description="Jinja2 template over a row's columns: the answer, as it follows the text, whose log-likelihood is "
         "taken where answers are written; of 'choices' it is the right one's",
     )
+    lm_eval: Borrowed | None = Field(
+        default=None,
+        description="a task of lm-eval, in place of all else: text, label, 'choices', 'written' and 'gold'",
+    )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Ask:
+    def _one_of_three(self) -> Ask:
+        if self.lm_eval is not None:
+            if self.choices or self.written or self.gold:
+                raise ValueError("'lm_eval' asks by itself: take out 'choices', 'written' and 'gold'")
+            return self
         if (self.choices is None) == (self.written is None):
             raise ValueError("give exactly one of 'choices' (the likeliest is taken) and 'written' (the model writes)")
         if (self.written is None) != (self.gold is None):

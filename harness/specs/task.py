@@ -218,6 +218,12 @@ class TaskSpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def _lm_eval_writes_the_prompts(self) -> TaskSpec:
+        if self.ask is not None and self.ask.lm_eval is not None and (self.text or self.label or self.twins):
+            raise ValueError("'ask.lm_eval' writes prompts and labels itself: take out 'text', 'label' and 'twins'")
+        return self
+
+    @model_validator(mode="after")
     def _steps_are_only_read(self) -> TaskSpec:
         if self.step is None:
             return self

@@ -23,18 +23,22 @@ from harness.metrics.contract import Parts
 from harness.specs.ask import Ask
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, SplitPart
+from harness.stats.turned import turned
 from harness.store.files import write_bytes
 from harness.store.items import Item
+from harness.tracks.asking import Asking, Edited, Step
+from harness.tracks.borrowed_questions import BorrowedQuestions
 from harness.tracks.changes import changing, intervention_of, splice_of
 from harness.tracks.contract import Contribution, Group, Measured, Resources
 from harness.tracks.describing import data_part
 from harness.tracks.foreign import each
-from harness.tracks.questions import Questions, Step
+from harness.tracks.questions import Questions
 from harness.tracks.site_track import SiteTrack
 
 # Up whenever the same questions would be asked or scored in another way.
 VERSION = 1
 _TEXT = ("answer",)
+_NO_NUMBER = ("question", "choice", *_TEXT)
 # What an edit adds to the share of right answers.
 _GAIN = "d_acc"
 
@@ -59,10 +63,11 @@ class Answers(SiteTrack):
         return Answering(self.site.model)
 
     @cached_property
-    def questions(self) -> Questions:
+    def questions(self) -> Asking:
         """The questions of the test split."""
         documents = self.group.corpus.splits["test"]
-        return Questions(self.task.spec, self._ask, documents, self.answering)
+        kind = Questions if self._ask.lm_eval is None else BorrowedQuestions
+        return kind(self.task.spec, self._ask, documents, self.answering)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -83,9 +88,8 @@ class Answers(SiteTrack):
         """Return everything that decides what the model answers to a batch as it is."""
         documents = tuple(self.questions.taken.documents[i] for i in step.questions)
         texts, origin = fingerprint({"test": documents}), self.group.origin
-        return digest(
-            [VERSION, origin.model, origin.dtype, self.model_device(), self._ask.model_dump(), step.what, texts]
-        )
+        asked = [self._ask.model_dump(exclude_none=True), *self.questions.identity(step)]
+        return digest([VERSION, origin.model, origin.dtype, self.model_device(), asked, step.what, texts])
 
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
         """Ask one batch as the model is, and under each method."""
@@ -105,7 +109,7 @@ class Answers(SiteTrack):
     def _under(self, step: Step, method: Method, clean: Contribution) -> Contribution:
         found = intervention_of(changing(method, self.task.spec.track))
         own = clean if found == Intervention() else self._asked(step, found)
-        beside = {f"{name}_clean": value for name, value in clean.items() if name not in ("question", *_TEXT)}
+        beside = {f"{name}_clean": value for name, value in clean.items() if name not in _NO_NUMBER}
         return {**own, **beside}
 
     def _asked(self, step: Step, found: Intervention) -> Contribution:
@@ -113,8 +117,7 @@ class Answers(SiteTrack):
         limit = self.site.norm_limit if found.change and mask.outliers == "drop" else math.inf
         splice = splice_of(found, first=mask.first == "keep", limit=limit)
         edits = {} if splice is None else {self.task.layer: splice}
-        task, rows = self.questions.task(step.what), self.questions.rows(step, found.prefix)
-        return self.questions.found(step, self.answering.ask(task, rows, step.size, edits, found.bias))
+        return self.questions.ask(step, Edited(found.prefix, edits, found.bias))
 
     def _clean(self, step: Step) -> Contribution:
         """Return what the model answers as it is, from disk where it is there whole."""
@@ -135,7 +138,7 @@ class Answers(SiteTrack):
         taken = self.questions.taken
         per_question: dict[str, NDArray[np.float64]] = {"gold_tokens": np.array(taken.gold_tokens, dtype=np.float64)}
         answers = [""] * len(taken.documents)
-        for found in contributions:
+        for found in self.questions.settled(contributions):
             for name, value in found.items():
                 if name in _TEXT:
                     for question, text in zip(found["question"].tolist(), value.tolist(), strict=True):
@@ -147,12 +150,24 @@ class Answers(SiteTrack):
         parts["n"] = np.bincount(self._cluster).astype(np.float64)
         details = {"questions": float(len(taken.documents)), "prompt tokens": float(sum(taken.tokens))}
         details |= {f"requests at once: {step.what}": float(step.size) for step in self.steps}
+        details |= self._turned(per_question)
         keep = self.group.parts | {"n"}
         return Measured(
             {name: value for name, value in parts.items() if name in keep},
             details,
             items=self._items(answers, per_question),
         )
+
+    def _turned(self, per_question: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+        """Return how many answers the edit turns, and the p-value of a change of accuracy by chance."""
+        if "right" not in per_question:
+            return {}
+        found = turned(per_question["right_clean"], per_question["right"], self._cluster)
+        return {
+            "right under the edit alone": float(found.gained),
+            "right as it is alone": float(found.lost),
+            f"p of d_acc ({found.how})": found.p,
+        }
 
     def _items(self, answers: Sequence[str], per_question: Mapping[str, NDArray[np.float64]]) -> tuple[Item, ...]:
         return tuple(
@@ -178,7 +193,7 @@ class Answers(SiteTrack):
                 f"{taken.long} questions do not fit into {self.task.budget.context} tokens with their answers and were "
                 "left out"
             )
-        return [*notes, *self._without_room(parts)]
+        return [*notes, *self.questions.notes(), *self._without_room(parts)]
 
     def _without_room(self, parts: Parts) -> list[str]:
         """Say where the model has so little right that losing all of it would meet the bar on what is lost."""
