@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from harness.reporting.contract import Source
@@ -26,11 +27,13 @@ def missing(source: Source) -> tuple[Missing, ...]:
     return tuple(Missing(kind, names, command(source, names)) for kind, names in lacking if names)
 
 
-def _methods(track: str) -> list[str]:
+@cache
+def _methods(track: str) -> tuple[str, ...]:
+    """Return the methods a track takes; reading them takes a while."""
     library = Library()
     card = library.track(track)
     specs = ((name, library.method(name).spec) for name in library.names("methods"))
-    return [name for name, spec in specs if card.takes(spec) and spec.uses.get("of") != "any"]
+    return tuple(name for name, spec in specs if card.takes(spec) and spec.uses.get("of") != "any")
 
 
 def command(source: Source, methods: Sequence[str]) -> str:

@@ -54,9 +54,12 @@ def markdown(findings: Findings) -> str:
 
 def _table(table: Table) -> Iterator[str]:
     yield from (f"## {inert(table.title)}", "", f"{inert(table.task)}: {inert(words.size(table))}.", "")
-    yield from ("### Arms", "")
-    heads = ("arm", "verdict", "because", "choice", *(words.HEADS[name] for name in SHOWN), "helped", "harmed", "p")
-    yield from grid((*heads, "seeds"), [_arm(arm, table) for arm in table.arms])
+    yield from ("### Verdicts", "")
+    verdicts = [[_label(one), f"**{one.verdict}**", inert(one.reason), inert(one.choice)] for one in table.arms]
+    yield from grid(("arm", "verdict", "because", "choice"), verdicts)
+    yield from ("### Arms in numbers", "")
+    heads = ("arm", *(words.HEADS[name] for name in SHOWN), "helped", "harmed", "p", "seeds")
+    yield from grid(heads, [_arm(arm, table) for arm in table.arms])
     for gap in table.missing:
         yield from (f"{inert(words.gap(gap))}.", "", f"- {code(gap.command)}", "")
     yield from ("### Dose–response", "")
@@ -75,8 +78,7 @@ def _label(found: Arm | Response | Texts) -> str:
 def _arm(arm: Arm, table: Table) -> list[str]:
     figures = [words.figure(arm.metrics[name], name in words.SIGNED) for name in SHOWN]
     counts = [f"{words.count(one, table)}, {words.figure(one.share)}" for one in (arm.helped, arm.harmed)]
-    said = [f"**{arm.verdict}**", inert(arm.reason), inert(arm.choice)]
-    return [_label(arm), *said, *figures, *counts, words.p(arm), str(arm.seeds)]
+    return [_label(arm), *figures, *counts, words.p(arm), str(arm.seeds)]
 
 
 def _response(found: Response) -> Iterator[str]:

@@ -92,7 +92,9 @@ def count(found: Count, table: Table) -> str:
 
 def p(arm: Arm) -> str:
     """Write a p-value, or a dash."""
-    return formats.DASH if arm.p is None else f"{arm.p:.3f}"
+    if arm.p is None:
+        return formats.DASH
+    return f"{arm.p:.3f}" if arm.p >= 1e-3 else f"{arm.p:.1e}"
 
 
 def seeds(count: int) -> str:
