@@ -23,6 +23,7 @@ from harness.tracks.doses import edit_norm, matched
 from harness.tracks.neutral import Neutral, Side
 from harness.tracks.steered import Numbers, Steered, Texts, harmony
 from harness.training.directions import random_directions
+from harness.training.loop import stream
 
 CLEAN, BIAS = "_clean", "_bias"
 
@@ -188,7 +189,9 @@ class Arms:
     def _directions(self) -> list[list[Intervention]]:
         """Each random direction at every norm that is tried."""
         norm_n = torch.cat([x_ND.norm(dim=1) for x_ND, _ in self.x.documents(8192)])
-        drawn_KD = float(norm_n.mean()) * random_directions(self.doses.seed, self.doses.directions, self.x.width)
+        # From numbers of their own: a random direction that is judged must be none of those it is held against.
+        seed = stream(self.doses.seed, "held against")
+        drawn_KD = float(norm_n.mean()) * random_directions(seed, self.doses.directions, self.x.width)
         return [[Intervention(change=_moved(norm * row_D)) for norm in self.doses.norm] for row_D in drawn_KD]
 
 
