@@ -30,7 +30,7 @@ from harness.tracks.asking import Asking, Edited, Step
 from harness.tracks.borrowed_questions import BorrowedQuestions
 from harness.tracks.changes import changing, intervention_of, splice_of
 from harness.tracks.contract import Contribution, Group, Measured, Resources
-from harness.tracks.describing import data_part
+from harness.tracks.describing import data_part, turned_details
 from harness.tracks.foreign import each
 from harness.tracks.questions import Questions
 from harness.tracks.site_track import SiteTrack
@@ -162,12 +162,7 @@ class Answers(SiteTrack):
         """Return how many answers the edit turns, and the p-value of a change of accuracy by chance."""
         if "right" not in per_question:
             return {}
-        found = turned(per_question["right_clean"], per_question["right"], self._cluster)
-        return {
-            "right under the edit alone": float(found.gained),
-            "right as it is alone": float(found.lost),
-            f"p of d_acc ({found.how})": found.p,
-        }
+        return turned_details(turned(per_question["right_clean"], per_question["right"], self._cluster))
 
     def _items(self, answers: Sequence[str], per_question: Mapping[str, NDArray[np.float64]]) -> tuple[Item, ...]:
         return tuple(

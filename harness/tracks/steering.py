@@ -25,10 +25,11 @@ from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, SplitPart
 from harness.specs.steering import Steering as Asked
+from harness.stats.turned import turned
 from harness.store.items import Item
 from harness.tracks.arms import CLEAN, Arms, Choice, Doses
 from harness.tracks.contract import Contribution, Group, Measured, Resources
-from harness.tracks.describing import data_part
+from harness.tracks.describing import data_part, turned_details
 from harness.tracks.foreign import each, steerer
 from harness.tracks.marks import Text
 from harness.tracks.neutral import Neutral, neutral_texts
@@ -167,7 +168,8 @@ class Steering(SiteTrack):
         keep = self.group.parts | {"n", "willing", "answered"}
         return Measured(
             {name: value for name, value in parts.items() if name in keep},
-            self._details(found[0]),
+            self._details(found[0])
+            | turned_details(turned(per_problem[f"right{CLEAN}"], per_problem["right"], cluster)),
             items=self._items(answers, per_problem),
         )
 
