@@ -6,6 +6,7 @@ What a page says is what the harness does: nothing in it is written by hand.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +26,40 @@ _INTERVAL = {
 }
 
 
+@dataclass(frozen=True)
+class Specs:
+    """What a library names, read once for all pages."""
+
+    methods: tuple[MethodSpec, ...]
+    tasks: tuple[TaskSpec, ...]
+
+    @classmethod
+    def of(cls, library: Library) -> Specs:
+        """Read everything; raises ``UserError``."""
+        methods = (library.method(name).spec for name in library.names("methods"))
+        return cls(tuple(methods), tuple(library.task(name) for name in library.names("tasks")))
+
+
 def write_docs(library: Library, folder: Path) -> list[Path]:
     """Write one page per track and ``index.md`` into ``folder``, and return their paths."""
-    pages = {f"{name}.md": track_page(library, name) for name in library.tracks()}
-    pages["index.md"] = _index(library)
+    cards, specs = [library.track(name) for name in library.tracks()], Specs.of(library)
+    pages = {f"{card.track}.md": track_page(card, specs) for card in cards}
+    pages["index.md"] = _index(cards)
     for name, text in pages.items():
         write_text(folder / name, text)
     return [folder / name for name in pages]
 
 
-def _index(library: Library) -> str:
-    cards = [library.track(name) for name in library.tracks()]
+def _index(cards: Sequence[TrackCard]) -> str:
     rows = [(f"[{card.title}]({card.track}.md)", card.summary) for card in cards]
     return _join("# Tracks", "Written by `harness docs`.", *_table(("track", "what it asks"), rows))
 
 
-def track_page(library: Library, name: str) -> str:
-    """Return the page of one track as Markdown; raises ``UserError`` where there is no such track."""
-    card = library.track(name)
+def track_page(card: TrackCard, specs: Specs) -> str:
+    """Return the page of one track as Markdown."""
+    name = card.track
     metrics = [metric for metric in all_metrics().values() if name in metric.tracks]
-    methods = [library.method(method).spec for method in library.names("methods")]
-    tasks = [task for task in map(library.task, library.names("tasks")) if task.track == name]
+    tasks = [task for task in specs.tasks if task.track == name]
     return _join(
         f"# {card.title} (`{name}`)",
         "Written by `harness docs` from the cards of the track, its metrics, methods and tasks.",
@@ -54,7 +68,7 @@ def track_page(library: Library, name: str) -> str:
         "## Metrics",
         *(line for metric in metrics for line in _metric(metric)),
         "## Methods",
-        *_methods([spec for spec in methods if fits(spec, card)]),
+        *_methods([spec for spec in specs.methods if fits(spec, card)]),
         "## Tasks",
         *(line for task in tasks for line in _task(task)),
     )
@@ -176,6 +190,8 @@ def _task(task: TaskSpec) -> Iterator[str]:
 
 
 def _asked(ask: Ask) -> str:
+    if ask.lm_eval is not None:
+        return f"what lm-eval's task `{ask.lm_eval.name}` asks, behind {ask.lm_eval.shots} examples"
     if ask.written is None:
         return f"which is the likeliest of {_code(ask.choices or ())}"
     judge = {"exact": "an exact match", "words": "SQuAD's exact match and F1"}[ask.written.judge]

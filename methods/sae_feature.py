@@ -8,14 +8,17 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from harness.api import Dictionary, Setting, Train
+from harness.api import Dictionary, Setting, Train, Unembedding
 from harness.metrics.reasoning import reason_scores
 from harness.training.directions import Direction, Way, behaviour_of
 from harness.training.loop import stream
 
 # Latents nearest in density from which a random one is drawn.
 _NEAR = 20
+# Rows that are projected onto the vocabulary at once.
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,13 @@ class SAEFeature(Direction):
     class Params:
         """Parameters of ``sae_feature`` and its variants."""
 
-        by: Literal["reasonscore", "firing", "random"]
+        by: Literal["reasonscore", "firing", "effect", "number", "random"]
         """the latent of largest ReasonScore; the one whose share of firings around the words most exceeds that
-        elsewhere; or one drawn at random among those as dense as the first"""
+        elsewhere; the one that, at its largest, makes the words likeliest by the unembedding alone (the output score of
+        arXiv 2505.20063); the one of a number, read from a page of labels; or one drawn at random among those as dense
+        as the first"""
+        number: int
+        """the latent, from 0, where it is chosen by its number; else -1"""
         alpha: float
         """power of the entropy in ReasonScore"""
         way: Literal["add", "clamp", "project"]
@@ -66,19 +73,42 @@ class SAEFeature(Direction):
         return self.params.way
 
     def choose(self, train: Train) -> Tensor:
-        """Choose a latent on the train split; return its decoder row."""
+        """Choose a latent on the train split; return its decoder row.
+
+        Raises:
+            ValueError: there is no latent of the number.
+        """
         fired = self._fired(train)
-        scores = (fired.inside_F, fired.outside_F, fired.word_mean_RF)
-        inside_F, outside_F, mean_RF = (one.cpu().numpy() for one in scores)
-        chosen = int(np.argmax(reason_scores(inside_F, outside_F, mean_RF, self.params.alpha)))
-        if self.params.by == "firing":
-            outside = max(fired.rows - fired.rows_in, 1)
-            chosen = int((fired.fires_in_F / fired.rows_in - (fired.fires_F - fired.fires_in_F) / outside).argmax())
-        if self.params.by == "random":
-            chosen = self._alike(chosen, fired.fires_F)
+        chosen = self._latent(train, fired)
         self.latent.fill_(chosen)
         self._max = fired.max_F[chosen]
         return self._used[0].directions()[chosen]
+
+    def _latent(self, train: Train, fired: _Fired) -> int:
+        by, count = self.params.by, len(fired.max_F)
+        if by == "number":
+            if not 0 <= self.params.number < count:
+                raise ValueError(f"latent {self.params.number} is out of range; the dictionary has 0..{count - 1}")
+            return self.params.number
+        if by == "effect":
+            return int(self._effect(train, fired.max_F).argmax())
+        if by == "firing":
+            outside = max(fired.rows - fired.rows_in, 1)
+            return int((fired.fires_in_F / fired.rows_in - (fired.fires_F - fired.fires_in_F) / outside).argmax())
+        scores = (fired.inside_F, fired.outside_F, fired.word_mean_RF)
+        inside_F, outside_F, mean_RF = (one.cpu().numpy() for one in scores)
+        first = int(np.argmax(reason_scores(inside_F, outside_F, mean_RF, self.params.alpha)))
+        return self._alike(first, fired.fires_F) if by == "random" else first
+
+    @torch.no_grad()
+    def _effect(self, train: Train, max_F: Tensor) -> Tensor:
+        """Return ln p that a word begins, were each latent as large as it gets at the mean activation: ``[F]``."""
+        end, first = train.extra["unembedding"], list(behaviour_of(train).first)
+        if not isinstance(end, Unembedding):
+            raise TypeError(f"'unembedding' is a {type(end).__name__}")
+        mean_D = train.x.mean().to(train.device)
+        at_FD = mean_D + max_F.to(train.device)[:, None] * normalize(self._used[0].directions(), dim=1)
+        return torch.cat([end.logp(at_nD)[:, first].logsumexp(1) for at_nD in torch.split(at_FD, _ROWS)])
 
     def _alike(self, latent: int, fires_F: Tensor) -> int:
         """Return another latent about as dense, drawn from the nearest."""

@@ -12,6 +12,7 @@ from board_records import Case, Cell, Quality, record, save
 
 from harness.metrics.contract import SUBVOCAB, Array
 from harness.specs.features import Clusters, Coverage, FeatureFile, LayerFeatures
+from harness.stats.proportions import wilson
 from harness.store.features import save_features
 from harness.store.records import StoredRecord, save_record
 
@@ -96,9 +97,10 @@ def save_labels(folder: Path, covered: int, alive: int, *, text: str = "", contr
     """
 
     def coverage(name: str, count: int, tried: int) -> Coverage:
+        lo, hi = wilson(count, tried) if tried else (None, None)
         return Coverage(
-            name=f"{text}{name}", alive=alive, labelled=tried, covered=count,
-            coverage=round(count / tried, 4) if tried else None, of_labelled=None,
+            name=f"{text}{name}", alive=alive, tried=tried, labelled=tried - tried // 10, covered=count,
+            coverage=count / tried if tried else None, of_labelled=None, lo=lo, hi=hi,
             reason=None if tried else "no latent fires", detection=0.8, fuzzing=0.7, permuted=0.5, ceiling=0.9,
         )  # fmt: skip
 

@@ -66,7 +66,7 @@ def feature(index: int, latents: int, **change: Any) -> Feature:
 
 def coverage(name: str, value: float | None) -> Coverage:
     return Coverage(
-        name=name, alive=50, labelled=20, covered=5, coverage=value, of_labelled=value,
+        name=name, alive=50, tried=50, labelled=20, covered=5, coverage=value, of_labelled=value,
         reason=None if value is not None else "no latent fires",
         detection=value, fuzzing=value, permuted=value, ceiling=value,
     )  # fmt: skip

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +148,3 @@ def test_equal_data_give_equal_files_and_come_back(tmp_path: Path) -> None:
         found[name] = [path.read_bytes() for path in paths]
     assert found["a"] == found["b"]
     assert ExplainedFile.model_validate_json(found["a"][2]) == file()
-
-
-def test_the_page_is_made_without_torch() -> None:
-    modules = "harness.board.explained_page, harness.explaining.making"
-    program = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -116,7 +116,7 @@ def test_facts_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not tell blocks and width"):
         facts(source)
     (tmp_path / "m" / "config.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read as JSON"):
+    with pytest.raises(UserError, match="not JSON that can be read"):
         facts(source)
 
 

@@ -325,6 +325,12 @@ def test_model_whose_weights_accelerate_moves_around() -> None:
     assert [vars(module).get("forward") for module in network.modules()] == forwards
 
 
+def branches(model: LanguageModel, ids_T: Tensor, layer: int, x_TD: Tensor, last_AD: Tensor) -> Tensor:
+    """Return what follows one text for each of ``last_AD`` at its last token."""
+    past = model.past(ids_T, layer, x_TD)
+    return model.follow([past], torch.zeros(len(last_AD), dtype=torch.int64), last_AD)
+
+
 @torch.no_grad()
 def test_branches_equal_one_pass_each(model: LanguageModel) -> None:
     ids_T = batch()[0][0, :7]
@@ -336,7 +342,7 @@ def test_branches_equal_one_pass_each(model: LanguageModel) -> None:
         changed_TD = x_TD.clone()
         changed_TD[-1] = one_D
         naive.append(model.resume(ids_T[None], mask_1T, layer, changed_TD[None])[0, -1])
-    torch.testing.assert_close(model.branches(ids_T, layer, x_TD, last_AD), torch.stack(naive), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(branches(model, ids_T, layer, x_TD, last_AD), torch.stack(naive), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -364,7 +370,7 @@ def test_tokens_behind_several_texts_equal_one_run_of_each(model: LanguageModel)
 def test_branches_refuse_what_does_not_fit(tiny: LanguageModel) -> None:
     x_TD = torch.zeros(4, tiny.info.width)
     with pytest.raises(ValueError, match="does not fit 3 tokens"):
-        tiny.branches(torch.arange(3), 1, x_TD, x_TD[:2])
+        branches(tiny, torch.arange(3), 1, x_TD, x_TD[:2])
 
 
 @torch.no_grad()
@@ -373,7 +379,7 @@ def test_branches_do_without_a_mask_that_a_model_misreads() -> None:
     ids_T = batch()[0][0]
     x_TD = llama.read(ids_T[None], torch.ones(1, len(ids_T)), [1])[1][0]
     last_AD = x_TD[-1] * torch.tensor([[1.0], [2.0]])
-    packed_AD = llama.branches(ids_T, 1, x_TD, last_AD)
+    packed_AD = branches(llama, ids_T, 1, x_TD, last_AD)
     body = llama._probe.body
     forward = body.forward
 
@@ -383,7 +389,7 @@ def test_branches_do_without_a_mask_that_a_model_misreads() -> None:
     vars(body)["forward"] = deaf
     try:
         llama._verify()
-        torch.testing.assert_close(llama.branches(ids_T, 1, x_TD, last_AD), packed_AD, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(branches(llama, ids_T, 1, x_TD, last_AD), packed_AD, rtol=1e-4, atol=1e-5)
         assert not llama._packs
     finally:
         vars(body).pop("forward")

@@ -11,7 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.api import ArrayActivations, Behaviour, Dictionary, Intervention, Setting, Steerer, Train, silent
+from harness.api import (
+    ArrayActivations,
+    Behaviour,
+    Dictionary,
+    Intervention,
+    Setting,
+    Steerer,
+    Train,
+    Unembedding,
+    silent,
+)
 from harness.metrics.contract import all_metrics
 from harness.metrics.written import slopes
 from harness.registry import build_method, check_params, method_class
@@ -55,6 +65,21 @@ class Planted(Dictionary):
         return {}
 
 
+class End(Unembedding):
+    """Tokens are coordinates but for two: the first is read from the 7th, and the 7th from the first."""
+
+    @property
+    def classes(self) -> int:
+        """``V``."""
+        return WIDTH
+
+    def logp(self, x_ND: Tensor) -> Tensor:
+        """Return log-probabilities."""
+        order = list(range(WIDTH))
+        order[1], order[7] = 7, 1
+        return x_ND[:, order].log_softmax(1)
+
+
 def train() -> Train:
     """Return activations of which every fourth row, around one of two words, has 5 more of the fourth coordinate."""
     x_ND = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -62,7 +87,8 @@ def train() -> Train:
     in_RN = torch.stack([row_N % 8 == 0, row_N % 8 == 4, row_N < 0])
     x_ND[in_RN.any(0), 3] += 5 + torch.randn(int(in_RN.any(0).sum()), generator=torch.Generator().manual_seed(1))
     x = ArrayActivations(x_ND, row_N // 20)
-    return Train(x, x, 1, torch.device("cpu"), silent, {"behaviour": Behaviour(((1,), (2, 3), (2,)), in_RN)})
+    extra = {"behaviour": Behaviour(((1,), (2, 3), (2,)), in_RN), "unembedding": End()}
+    return Train(x, x, 1, torch.device("cpu"), silent, extra)
 
 
 def fitted(name: str, seed: int = 0, **params: Any) -> Steerer:
@@ -104,6 +130,16 @@ def test_a_random_latent_is_another_and_changes_with_the_seed() -> None:
     drawn = {int(fitted("sae_feature_random", seed).latent) for seed in range(6)}
     assert len(drawn) > 1
     assert 3 not in drawn
+
+
+def test_a_latent_is_chosen_by_what_the_unembedding_makes_of_it_or_by_its_number() -> None:
+    """Of the latents 2 and 7, which lead to a word, one fires more strongly; no other makes a word likelier."""
+    feature = fitted("sae_feature_effect")
+    largest = train().x.take(torch.arange(ROWS)).amax(0)
+    assert int(feature.latent) == (2 if largest[2] > largest[7] else 7)
+    assert int(fitted("sae_feature", by="number", number=5).latent) == 5
+    with pytest.raises(ValueError, match=r"latent 24 is out of range; the dictionary has 0\.\.23"):
+        fitted("sae_feature", by="number", number=WIDTH)
 
 
 def test_adding_moves_every_activation_by_exactly_as_much() -> None:

@@ -240,6 +240,7 @@ def test_labelled_latents_have_the_interval_of_wilson(tmp_path: Path) -> None:
     # Of a control a sample alone is labelled.
     assert (drawn.label, drawn.found.value, drawn.outcome) == ("drawn0", 12 / SAMPLE, "missed")
     assert f"12 of {SAMPLE} tried of the 200 latents" in drawn.because
+    assert f"0 of {SAMPLE} tried of the 200 latents" in none.because
     assert (none.found.value, none.found.lo) == (0.0, 0.0)
     assert none.found.hi == pytest.approx(z**2 / (SAMPLE + z**2))
     assert own.records == ("features/parts/codes/seed0-abc.json",)

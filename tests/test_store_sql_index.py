@@ -202,11 +202,3 @@ def test_what_a_user_gets_wrong_is_one_sentence(folder: Path, tmp_path: Path, ca
         assert "secret" not in answer.err
         assert len(answer.err.splitlines()) == 1
     assert not (tmp_path / "typo.db").exists()
-
-
-def test_indexes_and_stores_are_asked_without_torch() -> None:
-    program = (
-        "import sys, harness.store.sql.index, harness.store.sql.query, harness.store.sql.pushing, "
-        "harness.store.sql.pulling; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -137,6 +137,9 @@ def test_doses_and_choices_are_in_the_record(first: Outcome) -> None:
     assert [details[f"dose, try {number}"] for number in (1, 2)] == pytest.approx([0.1, 0.4], rel=1e-3)
     best = int(details["chosen try"])
     assert details["strength"] == details[f"strength, try {best}"]
+    helped, harmed = (stored(first, "diffmean").parts()[name].sum() for name in ("helped", "harmed"))
+    assert (details["right under the edit alone"], details["right as it is alone"]) == (helped, harmed)
+    assert details["p of d_acc (McNemar)"] <= 1
     assert details[f"val hm, try {best}"] == max(details["val hm, try 1"], details["val hm, try 2"])
     assert (details["problems"], details["validation problems"]) == (10, 5)
     # Items say of each problem what became of it.

@@ -17,7 +17,8 @@ from harness.specs.library import Library
 from harness.stats.verdicts import verdicts
 from harness.tracks.arms import Arms, Doses
 from harness.tracks.neutral import Neutral
-from harness.tracks.steered import Numbers, Place, Problem, Steered
+from harness.tracks.place import Place
+from harness.tracks.steered import Numbers, Problem, Steered
 
 WIDTH = 64
 X = ArrayActivations(torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(0)), torch.arange(200) // 20)
@@ -25,9 +26,9 @@ X = ArrayActivations(torch.randn(200, WIDTH, generator=torch.Generator().manual_
 MARGINS = {"margin_acc": np.array(0.2), "margin_reflect": np.array(0.5)}
 
 
-def fitted(name: str) -> Steerer:
+def fitted(name: str, seed: int = 0) -> Steerer:
     found = Library().method(name)
-    method: Steerer = build_method(found, found.spec.params, Setting(WIDTH, WIDTH, 4, 0))
+    method: Steerer = build_method(found, found.spec.params, Setting(WIDTH, WIDTH, 4, seed))
     behaviour = Behaviour(tuple(s for word in WORDS for s in word.sequences), (torch.arange(200) % 5 == 0)[None])
     method.fit(Train(X, X, 1, torch.device("cpu"), silent, {"behaviour": behaviour}))
     return method
@@ -89,3 +90,18 @@ def test_a_ban_stands_beside_a_ban(both: tuple[Arms, Steered]) -> None:
     assert parts["hits"].sum() == 0
     # A dose without end has no slope.
     assert not parts["slope"].any()
+
+
+def test_a_random_direction_is_not_held_against_itself(both: tuple[Arms, Steered]) -> None:
+    """Among those it is held against it could never be steeper than all of them, and its verdict would say nothing."""
+    zero_1D, doc_1 = torch.zeros(1, WIDTH), torch.zeros(1, dtype=torch.int64)
+    against_KD = torch.stack([moved(every[-1], zero_1D, doc_1) for every in both[0]._directions])
+    for seed in range(3):
+        own_D = moved(fitted("random_dir", seed).steer(1.0), zero_1D, doc_1)
+        cosine_K = torch.cosine_similarity(against_KD, own_D[None])
+        assert float(cosine_K.abs().max()) < 0.9
+
+
+def moved(found: Intervention, x_1D: torch.Tensor, doc_1: torch.Tensor) -> torch.Tensor:
+    assert found.change is not None
+    return found.change(x_1D, doc_1)[0]

@@ -9,12 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
 
 from harness.api import Answers, ErrorProbe, Features, Setting
 from harness.registry import build_method
 from harness.specs.library import Library
 from harness.tracks.folds import Judged, control_labels, fold_parts, joined_parts, judged, leak_parts
-from harness.training.logistic import OUTER
+from harness.training.logistic import INNER, OUTER, folds
 
 LIBRARY = Library()
 SETTING = Setting(4, 0, 0, 0)
@@ -133,6 +134,21 @@ def test_permuted_labels_know_nothing_of_a_strong_signal_or_of_the_author() -> N
     found = [auroc(permuted(seed)) for seed in range(16)]
     # A mean of 16 with a standard deviation of .15 each has a standard error of .04; what keeps the authors gives .8.
     assert np.mean(found) == pytest.approx(0.5, abs=0.15)
+
+
+def test_kept_folds_are_those_of_scikit_learn_whatever_is_done_to_them() -> None:
+    """Of other answers, other groups and another count there are others."""
+    draw = np.random.default_rng(0)
+    y_n, group_n = draw.integers(0, 3, 60), np.sort(draw.integers(0, 30, 60))
+    for labels, groups, count in ((y_n, group_n, INNER), (y_n[::-1], group_n, INNER), (y_n, group_n // 2, OUTER)):
+        fresh = np.zeros(60, dtype=np.int64)
+        splits = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, groups)
+        for fold, (_, test) in enumerate(splits):
+            fresh[test] = fold
+        for _ in range(2):
+            found = folds(labels, groups, count)
+            assert found.tolist() == fresh.tolist()
+            found[:] = -1
 
 
 def test_majority_gives_every_answer_the_share_of_its_fold() -> None:

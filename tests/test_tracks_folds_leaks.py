@@ -75,7 +75,7 @@ def test_what_is_chosen_inside_the_folds_adds_nothing_on_noise() -> None:
     nested, chosen = [], []
     for seed in range(10):
         draw = np.random.default_rng(seed)
-        items = judged((draw.permutation(600) % 2).astype(np.int64), np.arange(600))
+        items = judged((draw.permutation(600) % 2).astype(np.int64), np.arange(600) // 5)
         x_nF = draw.normal(size=(600, 20))
         nested.append(in_folds(items, out_of_fold(x_nF[:, :6], items)))
         # the best of twenty features by the very folds it is judged on

@@ -17,7 +17,9 @@ from harness.lm.generation import Sampling
 from harness.lm.loading import LoadOptions, load_model
 from harness.lm.under import closed_form_kl
 from harness.tracks.neutral import Neutral
-from harness.tracks.steered import Place, Problem, Steered, harmony
+from harness.tracks.place import Place
+from harness.tracks.rereading import Rereading
+from harness.tracks.steered import Problem, Steered, harmony
 
 WORDS = (Entry("a", ((97,),)), Entry("bc", ((98, 99), (66, 99))))
 PROBLEMS = [Problem(f"p{i}", f"Sum {i} and {i * 7}{' please' * (i % 3)}: ", str(8 * i), str(8 * i)) for i in range(5)]
@@ -100,6 +102,23 @@ def test_a_bias_moves_willingness_and_divergence_by_its_closed_forms(place: Plac
     assert side.hits == hits
 
 
+@pytest.mark.parametrize("tail", [True, False])
+def test_texts_read_on_from_the_block_are_those_read_whole(place: Place, tail: bool) -> None:
+    texts = [Followed(tuple(range(40, 43 + i)), tuple(range(70, 75 + 2 * i))) for i in range(4)]
+    ids_BT = torch.tensor([[*texts[0].prompt, *texts[0].after]])
+    # Half of the tokens are left as they are.
+    limit = float(place.model.read(ids_BT, torch.ones_like(ids_BT), [1])[1].norm(dim=2).median())
+    where = Place(place.model, 1, tail, 60, limit=limit)
+    again = Rereading(where, lambda prefix: texts)
+    shifted = Intervention(change=shift)
+    for found in (Intervention(), shifted, Intervention(bias={(97,): 2.0}), Intervention(shifted.change, True)):
+        expected = where.each(texts, found, lambda _, logp_TV: logp_TV)
+        for own_TV, other_TV in zip(again.each(found, lambda _, logp_TV: logp_TV), expected, strict=True):
+            torch.testing.assert_close(own_TV, other_TV, atol=1e-4, rtol=1e-4)
+    changed, plain = (again.each(one, lambda _, logp_TV: logp_TV)[0] for one in (shifted, Intervention()))
+    assert not torch.allclose(changed, plain, atol=1e-3)
+
+
 def test_a_prefix_is_read_before_every_prompt(place: Place) -> None:
     steered = Steered(place, PROBLEMS, WORDS, ASKED, judged)
     found = Intervention(prefix="Think twice. ")
@@ -109,7 +128,7 @@ def test_a_prefix_is_read_before_every_prompt(place: Place) -> None:
     texts = steered.write(found, "prefix")
     assert texts == longer.write(Intervention(), "longer")
     own, other = (one.surprise(texts) | one.gold(done) for one, done in ((steered, found), (longer, Intervention())))
-    np.testing.assert_array_equal(own["gold_logp"], other["gold_logp"])
+    np.testing.assert_allclose(own["gold_logp"], other["gold_logp"], rtol=1e-6)
     assert not np.allclose(own["nll_base"], other["nll_base"]), "texts are held against the plain prompt"
 
 

@@ -12,6 +12,7 @@ from harness.metrics.contract import add_metric_folders, all_metrics
 from harness.run.evaluate import Options, Prepared, prepare
 from harness.run.plan import PlannedGroup
 from harness.specs.library import Library
+from harness.specs.method import MethodSpec
 from harness.specs.task import TaskSpec
 
 
@@ -126,8 +127,8 @@ def knows_truth(library: Library, task: TaskSpec) -> dict[str, str | None]:
 def contestants(library: Library, task: TaskSpec, cells: Iterable[Cell], given: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the methods that ``cells`` of the task are of, with those ``given``; where there are none, every method.
 
-    Those are the methods of the library that no task uses as a control, that stand on their own, and that no YAML makes
-    a variant of another.
+    Those are the methods of the library that the track takes, that no task uses as a control, that stand on their own,
+    and that no YAML makes a variant of another; those that a seed changes, where there are any.
     """
     known = set(library.names("methods")) - set(knows_truth(library, task))
     records = [cell.record for cell in cells if cell.record.task.name == task.task]
@@ -138,13 +139,14 @@ def contestants(library: Library, task: TaskSpec, cells: Iterable[Cell], given: 
 def _every(library: Library, task: TaskSpec) -> tuple[str, ...]:
     used = [library.task(name).controls for name in library.names("tasks")]
     controls = {name for roles in used for name in (*roles.ceiling, *roles.floor, *roles.derived)}
-    offers = set(library.track(task.track).offers) - {"truth"}
-    found, codes = [], set()
+    card, codes = library.track(task.track), set[str]()
+    offers, found = set(card.offers) - {"truth"}, list[MethodSpec]()
     for name in library.names("methods"):
         spec = library.method(name).spec
-        own = not spec.uses and spec.seeded and set(spec.needs) <= offers and name not in controls
+        own = card.takes(spec) and not spec.uses and set(spec.needs) <= offers and name not in controls
         # Of a method and its variants, which share their code, the one whose file the code is named after.
         if own and spec.code not in codes and spec.code is not None and spec.code.startswith(f"{name}.py:"):
             codes.add(spec.code)
-            found.append(name)
-    return tuple(found)
+            found.append(spec)
+    seeded = [spec for spec in found if spec.seeded]
+    return tuple(spec.method for spec in seeded or found)

@@ -80,7 +80,8 @@ def _source(data: DataPart) -> str:
     name = " ".join(part for part in (data.name, data.config) if part)
     revision = f" at {data.revision}" if data.revision else ""
     mirror = f"; read from the local mirror '{data.mirror}'" if data.mirror else ""
-    return f"{name} ({data.source}){revision}{mirror}"
+    chosen = f"; documents chosen by what they say, as {data.selected.by} reads them" if data.selected else ""
+    return f"{name} ({data.source}){revision}{mirror}{chosen}"
 
 
 def _splits(data: DataPart) -> str:

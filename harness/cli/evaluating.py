@@ -20,6 +20,9 @@ from harness.store.masking import masked
 @click.option("--controls/--no-controls", default=True, help="Whether the task's controls are run.")
 @run_options
 @store
+@click.option(
+    "--shard", metavar="I/N", help="Measure the I-th of N shares of every cell; the process that ends last adds up."
+)
 @click.option("--plan", is_flag=True, help="Print cells, tokens, disk and what is cached; run nothing.")
 @include_path
 @as_json
@@ -31,7 +34,8 @@ def eval_command(method: str, task: str, output_path: str, plan: bool, as_json: 
     """
     from harness.run.evaluate import prepare
 
-    prepared = prepare(method, task, output_path, options_of(given))
+    with Talk() as talk:
+        prepared = prepare(method, task, output_path, options_of(given), talk)
     if plan:
         from harness.cli.planning import print_plan
 
@@ -63,6 +67,8 @@ def _report(output_path: str, outcome: Any, as_json: bool) -> None:
     for stored in outcome.failed:
         click.echo(f"failed: {stored.record.method.name}, seed {stored.record.seed}: {stored.record.reason}", err=True)
     done = len(outcome.records) - outcome.skipped
+    if outcome.waiting:
+        click.echo(f"{outcome.waiting} cells wait for what other shards measure", err=True)
     click.echo(f"{done} cells measured, {outcome.skipped} were finished before; page: {pages[0]}", err=True)
 
 

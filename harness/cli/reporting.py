@@ -34,7 +34,7 @@ def report_command(
     """Write the report NAME about a finished run folder, from its records alone: no model, no torch.
 
     `errors`: what error probes found. `decoding`: decoders over sparse features, their reward, their explanations, and
-    the bars they are to meet.
+    the bars they are to meet. `steering`: what steerers change in what a model writes, beside words and noise.
 
     Prints the conclusions, and writes a page, Markdown and JSON. Methods are named as boards name their rows; controls
     are always shown.

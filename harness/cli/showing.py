@@ -38,7 +38,7 @@ def _record(path: Path) -> Any:
 
 
 def _card(library: Library, name: str) -> Any:
-    is_file = name.endswith((".yaml", ".yml")) or "path:" in name
+    is_file = name.endswith((".yaml", ".yml")) or ":" in name
     if library.is_method(name) if is_file else name in library.names("methods"):
         found = library.method(name)
         return {**found.spec.model_dump(), "file": str(found.code_path or found.folder)}

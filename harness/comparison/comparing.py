@@ -11,6 +11,7 @@ from harness.board.pairs import Pair, Pairs, of_folders, of_methods
 from harness.board.pool import Entry
 from harness.board.rank import L0_BAND, seeds_missing
 from harness.comparison.findings import Comparison, TableFinding
+from harness.comparison.items import item_notes
 from harness.comparison.judging import Questions, judge
 from harness.comparison.measuring import numbers
 from harness.errors import UserError, unknown
@@ -148,7 +149,7 @@ def _table(pair: Pair, number: int, questions: Questions, folders: bool) -> Tabl
         l0_a=l0_a,
         l0_b=l0_b,
         matched=matched,
-        notes=_notes(pair),
+        notes=(*_notes(pair), *item_notes(pair, compared)),
         metrics=judge(pair, [numbers(metric, pair) for metric in compared], matched, questions),
         left_out=left_out,
     )

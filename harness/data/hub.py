@@ -25,10 +25,11 @@ class Fetched:
     warnings: tuple[str, ...] = ()
 
 
-def fetch_hub(data: HubData, splits: Collection[str], columns: frozenset[str]) -> Fetched:
+def fetch_hub(data: HubData, splits: Collection[str], columns: frozenset[str] | None) -> Fetched:
     """Load splits of a hub data set (all of them where none is named); raises ``UserError``.
 
-    Only ``columns`` are decoded where all of them are there. No code of the data set is ever run.
+    Only ``columns`` are decoded where all of them are there, and every one where this is None. No code of the data set
+    is ever run.
     """
     commit = _commit(data)
     if commit is None and not _cached(data):
@@ -99,9 +100,9 @@ def _load(data: HubData, split: str, revision: str | None) -> Any:
         raise _explained(error, data) from error
 
 
-def _table(rows: Any, data: HubData, columns: frozenset[str]) -> Table:
+def _table(rows: Any, data: HubData, columns: frozenset[str] | None) -> Table:
     names = rows.column_names
-    if names is not None and columns <= set(names):
+    if names is not None and columns is not None and columns <= set(names):
         rows = rows.select_columns(sorted(columns))
     if data.rows is not None:
         rows = rows.take(data.rows)

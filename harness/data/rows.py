@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from harness.data import bandits
+from harness.data.borrowed import borrowed_documents
 from harness.data.documents import Rendered, Templates, read_documents
-from harness.data.sources import Origin, fetch
+from harness.data.selecting import Embedding, Selected, select
+from harness.data.sources import Origin, Source, fetch
 from harness.data.splits import Document, divide, shuffled
 from harness.data.tables import as_word
 from harness.data.worlds import probe, true_count
-from harness.errors import UserError
+from harness.errors import UserError, unknown
 from harness.specs.data import PromptData
 from harness.specs.task import Budget, TaskSpec
 from harness.specs.worlds import BanditData, WorldData
@@ -40,6 +42,7 @@ class Corpus:
         empty: how many of them rendered to no text and were dropped.
         shared: by split, how many documents were dropped because test (for train also val) holds their group.
         warnings: what a reader of the results should know.
+        selected: the documents that the task chose by what they say; None where it uses all.
     """
 
     splits: dict[str, tuple[Document, ...]]
@@ -49,18 +52,23 @@ class Corpus:
     empty: int
     shared: dict[str, int]
     warnings: tuple[str, ...] = ()
+    selected: Selected | None = None
 
 
-def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | None = None) -> Corpus:
+def load_corpus(
+    spec: TaskSpec, *, data_dir: Path | None = None, limit: int | None = None, by: Embedding | None = None
+) -> Corpus:
     """Load, render and divide the documents of a task.
 
     Args:
         spec: the task.
         data_dir: folder of mirrors, used before the hub; None to use the hub.
         limit: at most this many documents per split, from its beginning.
+        by: what compares documents, where the task chooses some by what they say.
 
     Raises:
         UserError: anything wrong with the source, the template, a column, or the sizes of the splits.
+        ValueError: the task chooses documents, and there is nothing to compare them by.
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit must be at least 1, got {limit}.")
@@ -68,13 +76,38 @@ def load_corpus(spec: TaskSpec, *, data_dir: Path | None = None, limit: int | No
         return _drawn(spec, spec.data, limit)
     if isinstance(spec.data, BanditData):
         return _situations(spec.data)
-    templates = Templates.of(spec)
-    source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
-    read = read_documents(spec, source, templates)
+    source, read = _read(spec, data_dir)
     splits, shared = _divide(spec, read)
+    splits, selected, warnings = _selected(spec, splits, by)
     if limit is not None:
         splits = {name: _first(documents, limit) for name, documents in splits.items()}
-    return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, source.warnings)
+    warnings = (*source.warnings, *warnings)
+    return Corpus(splits, source.origin, fingerprint(splits), read.rows, read.empty, shared, warnings, selected)
+
+
+def _selected(
+    spec: TaskSpec, splits: dict[str, tuple[Document, ...]], by: Embedding | None
+) -> tuple[dict[str, tuple[Document, ...]], Selected | None, tuple[str, ...]]:
+    """Return what is left of the splits where the task chooses documents by what they say."""
+    asked = spec.documents.select
+    if asked is None:
+        return splits, None, ()
+    if by is None:
+        raise ValueError(f"task '{spec.task}' chooses documents, and there is nothing to compare them by")
+    missing = next((split for split in asked.splits or () if split not in splits), None)
+    if missing is not None:
+        raise unknown("split", missing, splits, f"task '{spec.task}': data.select.splits")
+    return select(splits, asked, by)
+
+
+def _read(spec: TaskSpec, data_dir: Path | None) -> tuple[Source, Rendered]:
+    """Return the rows of a task and the documents they are, as its templates or lm-eval's task make them."""
+    if spec.ask is not None and spec.ask.lm_eval is not None:
+        source = fetch(spec, None, data_dir)
+        return source, borrowed_documents(spec, spec.ask.lm_eval, source)
+    templates = Templates.of(spec)
+    source = fetch(spec, templates.columns | _named_columns(spec), data_dir)
+    return source, read_documents(spec, source, templates)
 
 
 def _first(documents: tuple[Document, ...], limit: int) -> tuple[Document, ...]:

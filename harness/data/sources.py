@@ -48,12 +48,12 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-def fetch(spec: TaskSpec, columns: frozenset[str], data_dir: Path | None) -> Source:
+def fetch(spec: TaskSpec, columns: frozenset[str] | None, data_dir: Path | None) -> Source:
     """Get the rows a task asks for; raises ``UserError``.
 
     Args:
         spec: the task.
-        columns: what will be read of a row; a source may leave the others out.
+        columns: what will be read of a row; a source may leave the others out. None for all.
         data_dir: folder of mirrors, used before the hub.
     """
     data, splits = spec.documents, _named_splits(spec)
@@ -85,10 +85,12 @@ def _named_splits(spec: TaskSpec) -> list[str]:
     """Return the splits of the source that the task names; none where it takes shares of the whole."""
     splits = getattr(spec.data, "splits", None)
     parts = [] if splits is None else [splits.train, splits.val, splits.test]
-    return sorted({part.split for part in parts if isinstance(part, SplitPart)})
+    asked = spec.ask.lm_eval if spec.ask else None
+    drawn_from = {asked.examples} if asked and asked.shots and asked.examples else set()
+    return sorted({part.split for part in parts if isinstance(part, SplitPart)} | drawn_from)
 
 
-def _mirror_or_hub(data: HubData, splits: list[str], columns: frozenset[str], data_dir: Path | None) -> Source:
+def _mirror_or_hub(data: HubData, splits: list[str], columns: frozenset[str] | None, data_dir: Path | None) -> Source:
     warnings: tuple[str, ...] = ()
     if data_dir is not None and not data_dir.is_dir():
         raise UserError(f"--data-dir (or HARNESS_DATA): '{data_dir}' is not a folder.")

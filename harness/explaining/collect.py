@@ -14,7 +14,7 @@ from harness.errors import CellError, UserError
 from harness.explaining.faithful import faithfulness
 from harness.explaining.making import Text
 from harness.explaining.reading import as_message, batch_of, read_ids
-from harness.explaining.subjects import ByDecoder, ByModel, Subject, model_logp
+from harness.explaining.subjects import ByDecoder, ByModel, Subject
 from harness.lm.model import LanguageModel
 from harness.run.cells import Cell
 from harness.run.fitting import Fitter
@@ -116,7 +116,7 @@ class Explaining:
                 f"ten median norms, and task '{self.site.task.spec.task}' gives those no code. Give another text."
             )
         subject = self._subject(importance, chosen)
-        model_V = subject.logp_V if isinstance(subject, ByModel) else model_logp(importance, chosen)
+        model_V = subject.logp_V if isinstance(subject, ByModel) else importance.next_logp(chosen.points[0])
         said_F, sentence = self._said(subject)
         named = [one for one in sentence if isinstance(one, Named)]
         explained = Explained(

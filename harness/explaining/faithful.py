@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.api import Named
 from harness.explaining.subjects import Subject
 from harness.specs.explained import Faithfulness, Lost, Step
-from harness.tracks.explained import DRAWS, NAMED, spearman
+from harness.tracks.explained import DRAWS, sentence, spearman
 from harness.tracks.rankings import PERCENT, curves, kept, orders, top_share
 
 SEED = 0
@@ -37,6 +37,7 @@ def faithfulness(subject: Subject, importance_F: Tensor, named: Sequence[Named])
     importance_m = importance_F[active_m]
     count_K, comp_KO, suff_KO = _curves(subject, active_m, importance_m, effect_F[active_m])
     comp, suff = _lost(comp_KO.mean(0)), _lost(suff_KO.mean(0))
+    said = sentence(dict(zip(active_m.tolist(), effect_m.tolist(), strict=True)), named)
     above = comp.ceiling - comp.random
     return Faithfulness(
         steps=[
@@ -53,7 +54,7 @@ def faithfulness(subject: Subject, importance_F: Tensor, named: Sequence[Named])
         named=_share(effect_F, [one.latent for one in named], effect_m),
         best=top_share(np.abs(effect_m), len(named)) if named else 0.0,
         right=sum((float(effect_F[one.latent]) > 0) == one.supports for one in named),
-        named_effect=_named_effect(effect_F, named),
+        named_effect=said["named_sum"] / said["largest_sum"],
     )
 
 
@@ -72,8 +73,8 @@ def _curves(
         drop_AF[:, active_m] = drop_Am.to(active_m.device)
         return _numbers(subject.without(drop_AF))
 
-    found = [curves(without, subject.full, order_Om, (percent,)) for percent in PERCENT]
-    return kept(len(active_m)), np.stack([one.comp_O for one in found]), np.stack([one.suff_O for one in found])
+    found = curves(without, subject.full, order_Om)
+    return kept(len(active_m)), found.comp_OK.T, found.suff_OK.T
 
 
 def _lost(lost_O: NDArray[np.float64]) -> Lost:
@@ -89,12 +90,6 @@ def _lost(lost_O: NDArray[np.float64]) -> Lost:
 
 def _share(effect_F: Tensor, index_k: Sequence[int], effect_m: NDArray[np.float64]) -> float:
     return float(sum(abs(float(effect_F[index])) for index in index_k) / np.abs(effect_m).sum())
-
-
-def _named_effect(effect_F: Tensor, named: Sequence[Named]) -> float:
-    """Return what the first named latents do as they are said to, over the largest absolute effects there are."""
-    said = sum((1 if one.supports else -1) * float(effect_F[one.latent]) for one in named[:NAMED])
-    return said / float(effect_F.abs().topk(min(NAMED, len(effect_F))).values.sum())
 
 
 def _numbers(value: Tensor) -> NDArray[np.float64]:

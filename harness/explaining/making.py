@@ -45,11 +45,9 @@ class PreparedExplanation:
 
     @property
     def data_path(self) -> Path:
-        """Where the data file goes; the page lies beside it."""
-        group = self.prepared.groups[0]
-        cell = group.cells[0]
-        name = f"seed{cell.seed}-{digest([cell.key, self.text.text, self.text.chat, self.text.tokens])[:12]}.json"
-        return self.prepared.folder / "explained" / group.task.spec.task / cell.entry.found.slug / name
+        """Where the data file goes."""
+        key = self.prepared.groups[0].cells[0].key
+        return self.prepared.beside("explained", digest([key, self.text.text, self.text.chat, self.text.tokens]))
 
     def explain(self, progress: Any, command: str) -> ExplainedFile:
         """Fit what is not fitted, explain every prediction that was asked for, and return the file."""

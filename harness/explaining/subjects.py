@@ -54,19 +54,11 @@ class ByModel(Subject):
     def __init__(self, importance: Importance, chosen: Chosen, dictionary: Dictionary) -> None:
         self._importance, self._point = importance, chosen.points[0]
         asked = importance.predictions(chosen, dictionary)
-        super().__init__(asked, model_logp(importance, chosen))
+        super().__init__(asked, importance.next_logp(self._point))
 
     def without(self, drop_AF: Tensor) -> Tensor:
         """Return ``M`` with some latents set to 0, ``[A]``."""
         return self._importance.without(self._point, self.code_F, self.asked.direction_FD, drop_AF)
-
-
-@torch.no_grad()
-def model_logp(importance: Importance, chosen: Chosen) -> Tensor:
-    """Return the language model's log-probabilities of the next token at the one point that was chosen, ``[V]``."""
-    point, model = chosen.points[0], importance.model
-    final_AD = model.branches(point.ids_T, importance.site.task.layer, point.x_TD, point.x_TD[-1:])
-    return model.logits(final_AD).log_softmax(1)[0]
 
 
 @final

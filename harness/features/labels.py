@@ -99,6 +99,7 @@ def coverage(name: str, labels: dict[int, Label], refused: dict[int, str], count
     return Coverage(
         name=name,
         alive=counted.alive,
+        tried=counted.sampled,
         labelled=len(found),
         covered=covered,
         coverage=round(covered / counted.sampled, 4) if tried else None,

@@ -38,11 +38,8 @@ class PreparedFeatures:
 
     @property
     def data_path(self) -> Path:
-        """Where the data file goes; the page lies beside it."""
-        group = self.prepared.groups[0]
-        cell = group.cells[0]
-        name = f"seed{cell.seed}-{self.key[:12]}.json"
-        return self.prepared.folder / "features" / group.task.spec.task / cell.entry.found.slug / name
+        """Where the data file goes."""
+        return self.prepared.beside("features", self.key)
 
     def cells(self, group: PlannedGroup) -> list[Cell]:
         """Return the method's first cell, and that of every floor control of the task beside it."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 from datasets import Dataset
+from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import Collator, normalize_gen_kwargs
 
 from harness.api import Bias
+from harness.data.lm_eval_task import still
 from harness.lm.model import LanguageModel
 from harness.lm.quiet import quiet
 from harness.lm.spliced import Splice
@@ -59,8 +60,16 @@ class Answering:
 
     def lengths(self, prompt: str, answer: str) -> tuple[int, int]:
         """Return how many tokens lm-eval reads before an answer, and how many the answer has."""
-        before, after = self._lm._encode_pair(prompt, answer)
+        before, after = self._encoded(prompt, answer)
         return len(before), len(after)
+
+    def _encoded(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+        """Return the tokens of a prompt and of what follows it, as lm-eval reads them."""
+        if prompt:
+            before, after = self._lm._encode_pair(prompt, answer)
+            return before, after
+        ids, start = self._lm.tok_encode(answer, add_special_tokens=False), self._lm.prefix_token_id
+        return ([start], ids) if ids[:1] != [start] else (ids[:1], ids[1:])
 
     def batches(self, texts: Sequence[tuple[str, str] | str], size: int) -> list[list[int]]:
         """Return the batches that lm-eval makes of requests, by their numbers.
@@ -76,8 +85,50 @@ class Answering:
         """Return what lm-eval sorts by: long before short, and then by tokens or letters."""
         if isinstance(text, str):
             return -len(self._lm.tok_encode(text)), text
-        ids = [i for part in self._lm._encode_pair(*text) for i in part]
+        ids = [i for part in self._encoded(*text) for i in part]
         return -len(ids), tuple(ids)
+
+    def merged(self, pairs: Sequence[tuple[str, str]], size: int) -> list[list[int]]:
+        """Return the batches that lm-eval makes of log-likelihoods, by the numbers of their requests.
+
+        Requests that differ in their last token alone are read at once, and count as one of the ``size``.
+        """
+        asked = [(pair, *self._encoded(*pair)) for pair in pairs]
+        same: dict[tuple[int, ...], list[int]] = {}
+        for number, (_, before, after) in enumerate(asked):
+            same.setdefault(tuple(before + after[:-1]), []).append(number)
+        order = Collator(asked, _length_first, group_by="contexts", group_fn=lambda one: one[1] + one[2][:-1])
+        return [
+            [number for _, before, after in batch for number in same[tuple(before + after[:-1])]]
+            for batch in order.get_batched(n=size)
+        ]
+
+    def longest_answer(self, how: Mapping[str, Any]) -> int:
+        """Return how many tokens an answer has at most, of ``generation_kwargs`` as lm-eval's YAML has them."""
+        return int(normalize_gen_kwargs(dict(how), self._lm.max_gen_toks)["max_gen_toks"])
+
+    def read(
+        self, pairs: Sequence[tuple[str, str]], size: int, edits: Mapping[int, Splice], bias: Bias
+    ) -> list[tuple[float, bool]]:
+        """Return the log-likelihood of what follows each prompt, and whether the model would write it."""
+        found = self._asked("loglikelihood", pairs, size, edits, bias)
+        return [(float(nats), bool(greedy)) for nats, greedy in found]
+
+    def write(
+        self, prompts: Sequence[str], how: Mapping[str, Any], size: int, edits: Mapping[int, Splice], bias: Bias
+    ) -> list[str]:
+        """Return what the model writes after each prompt; ``how`` is lm-eval's ``generation_kwargs``."""
+        asked = [(prompt, copy.deepcopy(dict(how))) for prompt in prompts]
+        return [str(text) for text in self._asked("generate_until", asked, size, edits, bias)]
+
+    def _asked(
+        self, what: str, arguments: Sequence[tuple[Any, ...]], size: int, edits: Mapping[int, Splice], bias: Bias
+    ) -> list[Any]:
+        requests = [Instance(what, {}, one, i) for i, one in enumerate(arguments)]
+        self._lm.batch_size_per_gpu = size
+        with _still(), spliced(self.model, edits), biased(self.model, bias):
+            found: list[Any] = getattr(self._lm, what)(requests)
+        return found
 
     def ask(
         self,
@@ -114,14 +165,14 @@ def _config(task: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[
     return {**copy.deepcopy(dict(task)), "test_split": SPLIT, "custom_dataset": lambda **_: data}
 
 
+def _length_first(request: tuple[Any, list[int], list[int]]) -> tuple[int, tuple[int, ...]]:
+    """What lm-eval sorts log-likelihoods by."""
+    ids = request[1] + request[2]
+    return -len(ids), tuple(ids)
+
+
 @contextlib.contextmanager
 def _still() -> Iterator[None]:
     """Keep lm-eval's advice and bars off the terminal; its errors are raised."""
-    log = logging.getLogger("lm_eval")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with quiet(), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        log.setLevel(level)
+    with quiet(), still():
+        yield

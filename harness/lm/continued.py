@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.lm.model import LanguageModel
+from harness.lm.padding import padded_left
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,7 @@ def _batches(texts: Sequence[Followed], batch_tokens: int) -> list[list[int]]:
 @torch.no_grad()
 def _read(model: LanguageModel, texts: Sequence[Followed]) -> Tensor:
     """Return log-probabilities ``[B, T, V]``; rows of shorter continuations end in what padding gives."""
-    width = max(len(text.prompt) for text in texts)
-    ids_BP = torch.tensor([[0] * (width - len(text.prompt)) + list(text.prompt) for text in texts])
-    mask_BP = torch.tensor([[0] * (width - len(text.prompt)) + [1] * len(text.prompt) for text in texts])
+    ids_BP, mask_BP = padded_left([text.prompt for text in texts], model.pad_id)
     length = max(len(text.after) for text in texts)
     # The last token of a continuation predicts nothing that is asked for.
     ids_BT = torch.tensor([list(text.after) + [0] * (length - len(text.after)) for text in texts])[:, :-1]

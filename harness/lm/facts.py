@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gguf import GGUFReader
 
+from harness.checkpoints.card import read_json
 from harness.errors import UserError
 from harness.lm.catalog import ModelFacts, ModelSource
 from harness.lm.hub import hub_config
@@ -34,7 +34,7 @@ def facts(source: ModelSource) -> ModelFacts:
         return _gguf_facts(_path(source))
     if source.kind == "hub":
         return _config_facts(hub_config(str(source.repo), source.revision), source.name)
-    return _config_facts(_read_json(_path(source) / "config.json"), source.name)
+    return _config_facts(read_json(_path(source) / "config.json"), source.name)
 
 
 def check_layers(layers: Iterable[int], blocks: int, name: str) -> None:
@@ -48,16 +48,6 @@ def _path(source: ModelSource) -> Path:
     if source.path is None:
         raise ValueError(f"{source.kind} source '{source.name}' has no path")
     return source.path
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object.")
-    return content
 
 
 def _config_facts(config: Mapping[str, Any], name: str) -> ModelFacts:

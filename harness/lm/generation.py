@@ -27,6 +27,7 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 from harness.api import Progress, silent
 from harness.errors import UserError
 from harness.lm.model import LanguageModel
+from harness.lm.padding import padded_left
 from harness.specs.identity import digest
 from harness.store.files import write_text
 
@@ -155,7 +156,7 @@ def _kept(path: Path, rows: int) -> list[Continuation] | None:
 
 @torch.no_grad()
 def _continue(model: LanguageModel, rows: Sequence[tuple[Prompt, int]], asked: Sampling) -> list[Continuation]:
-    ids_BT, mask_BT = _padded([prompt.ids for prompt, _ in rows], model)
+    ids_BT, mask_BT = padded_left([prompt.ids for prompt, _ in rows], model.pad_id)
     ends = end_ids(model)
     settings = GenerationConfig(
         max_new_tokens=asked.max_tokens, do_sample=False, pad_token_id=model.pad_id, eos_token_id=ends or None
@@ -165,8 +166,8 @@ def _continue(model: LanguageModel, rows: Sequence[tuple[Prompt, int]], asked: S
     stops = [_Stops(model, asked.stop, width)] if asked.stop else []
     with _plain(model):
         out_BT = model.network.generate(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
+            input_ids=ids_BT.to(model.device),
+            attention_mask=mask_BT.to(model.device),
             generation_config=settings,
             logits_processor=noise,
             stopping_criteria=stops,
@@ -191,15 +192,6 @@ def _plain(model: LanguageModel) -> Iterator[None]:
         yield
     finally:
         network.generation_config = own
-
-
-def _padded(ids: Sequence[Sequence[int]], model: LanguageModel) -> tuple[Tensor, Tensor]:
-    """Return ids and mask ``[B, T]``, padded on the left."""
-    width = max(len(row) for row in ids)
-    pad = model.pad_id or 0
-    ids_BT = torch.tensor([[pad] * (width - len(row)) + list(row) for row in ids])
-    mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids])
-    return ids_BT.to(model.device), mask_BT.to(model.device)
 
 
 def _trimmed(ids: list[int], ends: frozenset[int], stop: tuple[str, ...], model: LanguageModel) -> Continuation:

@@ -18,7 +18,7 @@ from harness.api import Change
 
 @final
 class Splice:
-    """The edit that one change is. ``begin`` comes before every call that reads texts from their beginning.
+    """The edit that one change is. ``begin`` comes before every call of the model that goes on from no cache.
 
     Padding on the right that no mask tells of is changed like tokens: nothing that is read depends on it.
     """
@@ -54,6 +54,7 @@ class Splice:
 
     def __call__(self, x_BTD: Tensor) -> Tensor:
         """Return the hidden states of the new columns, changed."""
+        # Without a cache every column comes again and one more, and a text begins at every call.
         start = self._seen
         self._seen = start + x_BTD.shape[1]
         if start == 0:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.lm.model import LanguageModel
+from harness.lm.padding import padded_left
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,7 @@ class Texts:
 
 def begin(model: LanguageModel, ids: Sequence[Sequence[int]], layers: Collection[int]) -> Texts:
     """Read the beginnings of texts, each of at least one token."""
-    width, pad = max(len(row) for row in ids), model.pad_id or 0
-    ids_BS = torch.tensor([[pad] * (width - len(row)) + list(row) for row in ids])
-    mask_BS = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids])
-    return _read(model, ids_BS, mask_BS, layers, None)
+    return _read(model, *padded_left(ids, model.pad_id), layers, None)
 
 
 def go_on(model: LanguageModel, texts: Texts, id_B: Tensor) -> Texts:

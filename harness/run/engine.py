@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 
 from harness.api import Method
 from harness.errors import CellError
@@ -22,6 +23,7 @@ from harness.run.meter import Meter
 from harness.run.plan import PlannedGroup
 from harness.run.recording import Recorder
 from harness.run.reporting import Reports
+from harness.run.sharding import Shard, freed
 from harness.run.tracks import make_track
 from harness.store.records import StoredRecord
 from harness.tracks.contract import Measured, Resources, Track
@@ -29,10 +31,14 @@ from harness.tracks.contract import Measured, Resources, Track
 
 @dataclass
 class Outcome:
-    """What a call came to: records of finished cells, old and new, and how many of them were already there."""
+    """What a call came to: records of finished cells, old and new, and how many of them were already there.
+
+    ``waiting`` cells lack units that other shards measure.
+    """
 
     records: list[StoredRecord] = field(default_factory=list)
     skipped: int = 0
+    waiting: int = 0
 
     @property
     def failed(self) -> list[StoredRecord]:
@@ -48,6 +54,7 @@ class Call:
     resources: Resources
     command: str
     reports: Reports
+    shard: Shard | None = None
 
 
 def run(groups: Sequence[PlannedGroup], call: Call) -> Outcome:
@@ -58,30 +65,35 @@ def run(groups: Sequence[PlannedGroup], call: Call) -> Outcome:
             lock = call.folder / "journal" / f"{group.table}.lock"
             lock.parent.mkdir(parents=True, exist_ok=True)
             # A second process in the same folder waits, then finds the cells finished; a kill frees the lock.
-            with FileLock(lock):
-                _run_group(group, call, outcome)
+            with FileLock(lock) as held:
+                _run_group(group, call, outcome, held)
     return outcome
 
 
-def _run_group(group: PlannedGroup, call: Call, outcome: Outcome) -> None:
+def _run_group(group: PlannedGroup, call: Call, outcome: Outcome, lock: BaseFileLock) -> None:
     folder = call.folder
     done = {cell.key: record for cell in group.cells if (record := finished_record(folder, group, cell))}
     for key in done:
         # Left behind where a kill came between the record and its journal's end.
         forget(folder, key)
-    outcome.skipped += len(done)
-    outcome.records.extend(done.values())
-    call.reports.skipped(done.values())
+    _skip(done.values(), call, outcome)
     todo = [cell for cell in group.cells if cell.key not in done]
     if todo:
         elsewhere = {cell.key: record for cell in group.elsewhere if (record := finished_record(folder, group, cell))}
-        outcome.records.extend(_GroupRun(group, call).run(todo, done | elsewhere))
+        outcome.records.extend(_GroupRun(group, call, outcome, lock).run(todo, done | elsewhere))
+
+
+def _skip(records: Collection[StoredRecord], call: Call, outcome: Outcome) -> None:
+    outcome.skipped += len(records)
+    outcome.records.extend(records)
+    call.reports.skipped(records)
 
 
 class _GroupRun:
     """One group on its way through the engine."""
 
-    def __init__(self, group: PlannedGroup, call: Call) -> None:
+    def __init__(self, group: PlannedGroup, call: Call, outcome: Outcome, lock: BaseFileLock) -> None:
+        self.call, self.outcome, self.lock = call, outcome, lock
         self.group, self.folder, self.resources = group, call.folder, call.resources
         self.command, self.reports = call.command, call.reports
         self.started = datetime.now(UTC)
@@ -98,8 +110,12 @@ class _GroupRun:
             track.prepare()
         self.reports.activations(self.group, self.resources.cache, self.stages["activations"].seconds)
         fitted = self._fit(track, todo)
+        journals = {cell.key: self._journal(track, cell) for cell in todo if cell.key in fitted}
         with self._stage("measure"):
-            measured = self._measure(track, todo, fitted)
+            with freed(self.lock) if self.call.shard else nullcontext():
+                self._measure(track, fitted, journals)
+            todo = self._whole(todo, done, journals) if self.call.shard else todo
+            measured = self._reduced(track, todo, journals)
         recorder = Recorder(self.group, track, self.command, self.started, self.stages)
         stored = recorder.save(self.folder, todo, fitted, measured, done, self.failures)
         for cell in todo:
@@ -122,21 +138,31 @@ class _GroupRun:
                 self.failures[cell.key] = str(error)
         return fitted
 
-    def _measure(self, track: Track, todo: list[Cell], fitted: dict[str, Fitted]) -> dict[str, Measured]:
-        journals = {cell.key: self._journal(track, cell) for cell in todo if cell.key in fitted}
+    def _measure(self, track: Track, fitted: dict[str, Fitted], journals: dict[str, Journal]) -> None:
         missing = {key: set(journal.missing()) for key, journal in journals.items()}
         units = len(track.units())
-        for unit in range(units):
+        for unit in (unit for unit in range(units) if self.call.shard is None or self.call.shard.takes(unit)):
             methods = {key: fitted[key].method for key in journals if unit in missing[key] and key not in self.failures}
             self._unit(track, unit, methods, journals)
             self.resources.progress("measuring", unit + 1, units)
+
+    def _whole(self, todo: list[Cell], done: dict[str, StoredRecord], journals: dict[str, Journal]) -> list[Cell]:
+        """Return the cells that can be recorded here: not those another shard recorded, nor those it still measures."""
+        found = {cell.key: record for cell in todo if (record := finished_record(self.folder, self.group, cell))}
+        done |= found
+        _skip(found.values(), self.call, self.outcome)
+        left = [cell for cell in todo if cell.key not in found]
+        whole = [cell for cell in left if cell.key in self.failures or not journals[cell.key].missing()]
+        self.outcome.waiting += len(left) - len(whole)
+        return whole
+
+    def _reduced(self, track: Track, todo: list[Cell], journals: dict[str, Journal]) -> dict[str, Measured]:
         results = {}
-        for key, journal in journals.items():
-            if key not in self.failures:
-                measured = track.reduce(journal.all())
-                if self.group.again:
-                    measured = replace(measured, parts={**measured.parts, OTHER_MODEL: np.ones(())})
-                results[key] = measured
+        for key in (cell.key for cell in todo if cell.key not in self.failures):
+            measured = track.reduce(journals[key].all())
+            if self.group.again:
+                measured = replace(measured, parts={**measured.parts, OTHER_MODEL: np.ones(())})
+            results[key] = measured
         return results
 
     def _unit(self, track: Track, unit: int, methods: dict[str, Method], journals: dict[str, Journal]) -> None:

@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.metrics.contract import add_metric_folders
 from harness.run.plan import PlannedGroup, make_plan
 from harness.run.request import Request
+from harness.run.sharding import Shard
 from harness.specs.library import Library
 from harness.specs.reading import parse_value
 from harness.specs.resolve import Overrides
@@ -44,6 +45,7 @@ class Options(TypedDict, total=False):
     data_dir: str | Path
     include_path: Sequence[str | Path]
     store: str
+    shard: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class Prepared:
     options: Options
     folder: Path
 
+    def beside(self, kind: str, key: str) -> Path:
+        """Return where a data file about the first cell goes, in a folder of its kind; its page lies beside it."""
+        group = self.groups[0]
+        cell = group.cells[0]
+        name = f"seed{cell.seed}-{key[:12]}.json"
+        return self.folder / kind / group.task.spec.task / cell.entry.found.slug / name
+
     def run(self, progress: Any, command: str) -> Outcome:
         """Run what is not finished yet."""
         # torch and transformers are loaded here and not before: a typing mistake costs no model import.
@@ -61,7 +70,8 @@ class Prepared:
         from harness.run.reporting import Reports
 
         reports = Reports(self.folder, dict(self.options))
-        return run(self.groups, Call(self.folder, self.resources(progress), command, reports))
+        shard = Shard.read(self.options["shard"]) if "shard" in self.options else None
+        return run(self.groups, Call(self.folder, self.resources(progress), command, reports, shard))
 
     def resources(self, progress: Any) -> Resources:
         """Check the methods' parameters against their code, and return what all groups share."""
@@ -84,18 +94,24 @@ class Prepared:
 
 
 def prepare(
-    method: str | Sequence[str], task: str | Sequence[str], output_path: str | Path, options: Options
+    method: str | Sequence[str],
+    task: str | Sequence[str],
+    output_path: str | Path,
+    options: Options,
+    progress: Any = None,
 ) -> Prepared:
     """Check a call and plan its cells; raises ``UserError`` before any model loads."""
     library, request = make_request(method, task, options)
     folder = output_folder(Path(output_path), "--output-path")
     output_folder(cache_dir(), "HARNESS_CACHE")
+    if "shard" in options:
+        Shard.read(options["shard"])
     if "store" in options:
         # SQLAlchemy takes a moment to import, and few calls name a database.
         from harness.store.sql.database import check_url
 
         check_url(options["store"])
-    return Prepared(make_plan(library, request), options, folder)
+    return Prepared(make_plan(library, request, progress), options, folder)
 
 
 def make_request(method: str | Sequence[str], task: str | Sequence[str], options: Options) -> tuple[Library, Request]:
@@ -146,7 +162,7 @@ def evaluate(
     Raises:
         UserError: anything wrong that can be known before a model loads.
     """
-    prepared = prepare(method, task, output_path, options)
+    prepared = prepare(method, task, output_path, options, progress)
     words = "".join(f", {name}={masked(repr(value))}" for name, value in options.items())
     return prepared.run(progress or _silent, f"harness.evaluate({method!r}, {task!r}{words})")
 

@@ -17,6 +17,7 @@ from harness.lm.catalog import RANDOM
 from harness.lm.catalog import resolve as find_model
 from harness.lm.facts import facts
 from harness.lm.fingerprints import fingerprint
+from harness.lm.sentences import Sentences, Told
 from harness.run.cells import Cell, CellBuilder, Entry
 from harness.run.request import Request
 from harness.specs.identity import Origin, digest
@@ -46,8 +47,12 @@ class PlannedGroup:
         return any(cell.again for cell in self.cells)
 
 
-def make_plan(library: Library, request: Request) -> list[PlannedGroup]:
-    """Return the groups of a request; raises ``UserError`` for anything that can be known before a model loads."""
+def make_plan(library: Library, request: Request, progress: Told | None = None) -> list[PlannedGroup]:
+    """Return the groups of a request; raises ``UserError`` for anything that can be known before a model loads.
+
+    ``progress`` is told where documents are compared, which may take minutes the first time.
+    """
+    by = Sentences(progress=progress)
     blocks: dict[str, int] = {}
 
     def blocks_of(model: str) -> int:
@@ -62,7 +67,7 @@ def make_plan(library: Library, request: Request) -> list[PlannedGroup]:
         runs_model = library.task(name).model is not None
         for layer in (request.layers if runs_model else ()) or (None,):
             task = resolve(library, name, request.overrides, layer, blocks_of)
-            groups += _groups(library, request, task, contestants)
+            groups += _groups(library, request, task, contestants, by)
     return groups
 
 
@@ -96,16 +101,20 @@ def _contestants(library: Library, request: Request) -> list[tuple[FoundMethod, 
 
 
 def _groups(
-    library: Library, request: Request, task: ResolvedTask, contestants: list[tuple[FoundMethod, dict[str, Any]]]
+    library: Library,
+    request: Request,
+    task: ResolvedTask,
+    contestants: list[tuple[FoundMethod, dict[str, Any]]],
+    by: Sentences,
 ) -> list[PlannedGroup]:
     """Return the group of a task, behind that of its controls on another language model where it has some."""
     for found, _ in contestants:
         for used in _check_fits(library, task, found):
             _check_checkpoint(task, used, request.revision)
-    corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit)
+    corpus = load_corpus(task.spec, data_dir=request.data_dir, limit=request.overrides.limit, by=by)
     fit_corpus = corpus
     if task.corpus:
-        fit_corpus = load_corpus(task.fit.spec, data_dir=request.data_dir, limit=request.overrides.limit)
+        fit_corpus = load_corpus(task.fit.spec, data_dir=request.data_dir, limit=request.overrides.limit, by=by)
         check_apart(task.spec, corpus, task.fit.spec, fit_corpus)
     model, dtype = None, None
     if task.spec.model is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from harness.specs.strict import Count, Name, Seed, Share, Strict
+from harness.specs.strict import Count, Name, Seed, Share, Strict, each_once
 from harness.specs.worlds import BanditData, WorldData
+
+Split = Literal["train", "val", "test"]
 
 
 class SplitPart(Strict):
@@ -50,6 +52,27 @@ class Unpivot(Strict):
     name: Name = Field(description="the new column that tells which one a row came from")
 
 
+class Select(Strict):
+    """Which documents of each split are used, by a small model of sentences: those nearest to a query, or diverse."""
+
+    nearest: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a text: the documents most like it are used"
+    )
+    diverse: Literal[True] | None = Field(default=None, description="true: documents least like each other are used")
+    number: Count = Field(description="documents of each split (of each level of difficulty) at most")
+    splits: Annotated[tuple[Split, ...], Field(min_length=1), AfterValidator(each_once)] | None = Field(
+        default=None, description="splits that are chosen from; every one where absent"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Select:
+        if (self.nearest is None) == (self.diverse is None):
+            raise ValueError("give exactly one of 'nearest' (a text) and 'diverse' (true)")
+        if self.nearest is not None and not self.nearest.strip():
+            raise ValueError("'nearest' is a text with at least one word")
+        return self
+
+
 class _Data(Strict):
     id: str | None = Field(default=None, description="column that names a row; its number where absent")
     group: str = Field(
@@ -57,6 +80,7 @@ class _Data(Strict):
     )
     domain: str | None = Field(default=None, description="column to break results down by")
     unpivot: Unpivot | None = Field(default=None, description="columns that become rows")
+    select: Select | None = Field(default=None, description="documents chosen by what they say; all where absent")
 
 
 class HubData(_Data):

@@ -159,9 +159,10 @@ class Coverage(_Plain):
     Attributes:
         name: the method's name.
         alive: latents that fire at least once.
+        tried: those of them that were to be labelled: all, or of a control a sample.
         labelled: latents with windows enough for a label and its test.
         covered: those whose balanced accuracy has a lower bound above 0.7.
-        coverage: ``label_coverage``, covered over alive; null where no latent is labelled.
+        coverage: ``label_coverage``, covered over tried; null where no latent is labelled.
         of_labelled: covered over labelled.
         lo, hi: Wilson's 95 % interval of ``coverage``, with latents as the items.
         reason: why ``coverage`` is null.
@@ -170,6 +171,7 @@ class Coverage(_Plain):
 
     name: str
     alive: int
+    tried: int
     labelled: int
     covered: int
     coverage: float | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.checkpoints.detect import Checkpoint, find_checkpoint
 from harness.content import PACKAGE
 from harness.errors import UserError, did_you_mean, unknown
 from harness.specs.checking import check
+from harness.specs.families import family_of, of_family
 from harness.specs.method import OWN, MethodSpec, TrackCard, VariantSpec
 from harness.specs.plugins import Places
 from harness.specs.reading import Document, read_yaml
@@ -90,6 +92,8 @@ class Library:
         """Return whether a name, or a path of a YAML file, is a method's rather than a task's; raises ``UserError``."""
         if _PATH.fullmatch(name):
             return True
+        if family_of(name):
+            return False
         if name.endswith((".yaml", ".yml")):
             return "method" in read_yaml(Path(name)).value
         methods, tasks = self.names("methods"), self.names("tasks")
@@ -103,12 +107,19 @@ class Library:
 
     def task_document(self, name: str) -> tuple[Document, TaskSpec]:
         """Return a task with the document it was read from, for messages that name a line."""
-        path = self._locate("tasks", name)
-        document = read_yaml(path)
+        family = family_of(name)
+        document = self._of_family(*family) if family else read_yaml(self._locate("tasks", name))
         spec = check(document, TaskSpec, "task")
-        _name_is_file(spec.task, "task", document)
+        if not family:
+            _name_is_file(spec.task, "task", document)
         self.check_budget(document, spec)
         return document, spec
+
+    def _of_family(self, family: str, name: str) -> Document:
+        paths = [path for folder in self.folders("tasks") if (path := folder / "families" / f"{family}.yaml").is_file()]
+        if not paths:
+            raise UserError(f"--task {family}:{name}: no folder of tasks holds 'families/{family}.yaml'.")
+        return of_family(read_yaml(paths[0]), name)
 
     def check_budget(self, document: Document, spec: TaskSpec) -> None:
         """Check that a task gives every key of data and budget its track needs, and no others; raises ``UserError``."""
@@ -158,7 +169,7 @@ class Library:
             where = document.where(("vocab",))
             said = f"comes from the corpus '{spec.corpus}'" if card.vocab else f"is not used by track '{card.track}'"
             raise UserError(f"{where}: 'vocab' {said}; take it out.")
-        if spec.ask is not None and spec.label is None:
+        if spec.ask is not None and spec.label is None and spec.ask.lm_eval is None:
             where = document.where(("ask",))
             raise UserError(f"{where}: somebody has to say what is right: give the task 'label', a template.")
         if spec.site is not None and spec.site.depths is not None and not card.depths:
@@ -223,11 +234,17 @@ class Library:
         cards = {path.stem: path for path in sorted((PACKAGE / "tracks").glob("*.yaml"))}
         if name not in cards:
             raise unknown("track", name, cards, where)
-        return check(read_yaml(cards[name]), TrackCard, "track")
+        return _card(cards[name])
 
     def tracks(self) -> list[str]:
         """Return the names of all tracks."""
         return sorted(path.stem for path in (PACKAGE / "tracks").glob("*.yaml"))
+
+
+@cache
+def _card(path: Path) -> TrackCard:
+    """Return the card in a file of the package itself, which nobody changes meanwhile: each task asks for its own."""
+    return check(read_yaml(path), TrackCard, "track")
 
 
 def _check_source(document: Document, spec: TaskSpec, card: TrackCard) -> None:
@@ -237,6 +254,9 @@ def _check_source(document: Document, spec: TaskSpec, card: TrackCard) -> None:
         where = document.where(("data", "source"))
         raise UserError(f"{where}: track '{card.track}' takes data from {takes}; got source '{spec.data.source}'.")
     read = {"model": spec.model, "text": spec.text, "site": spec.site}
+    if spec.ask is not None and spec.ask.lm_eval is not None:
+        # lm-eval writes the prompts.
+        del read["text"]
     if not isinstance(spec.data, Drawn):
         absent = next((key for key, value in read.items() if value is None), None)
         if absent is not None:

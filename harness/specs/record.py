@@ -68,6 +68,17 @@ class SplitPart(_Plain):
     left_out: int
 
 
+class SelectedPart(_Plain):
+    """Documents that the task chose by what they say.
+
+    ``by`` is the model of sentences, ``weights`` their SHA-256; ``ids`` are by split, in the order of the choice.
+    """
+
+    by: str
+    weights: str
+    ids: dict[str, tuple[str, ...]]
+
+
 class DataPart(_Plain):
     """Where the documents came from. ``mirror`` is the local folder name that stood in for a hub data set."""
 
@@ -80,6 +91,7 @@ class DataPart(_Plain):
     splits: dict[str, SplitPart]
     clusters: int
     mask: dict[str, str]
+    selected: SelectedPart | None = None
 
 
 class MetricPart(_Plain):

@@ -13,6 +13,7 @@ from harness.errors import UserError, unknown
 from harness.metrics.contract import SUBVOCAB, all_metrics
 from harness.specs.checking import check
 from harness.specs.library import Library
+from harness.specs.lm_eval_tasks import find
 from harness.specs.method import OWN, Need
 from harness.specs.reading import Document, Key, in_words, parse_value
 from harness.specs.steering import Steering
@@ -105,6 +106,7 @@ class ResolvedTask:
             **in_words(self._given(names)),
             **self._reasoning(),
             **{key: self._own(own) for key in _OWN if (own := getattr(self.spec, key)) is not None},
+            **self._borrowed(),
             "layer": self.place,
             "at": self.spec.site.at if self.spec.site else None,
             "step": self.spec.step,
@@ -115,12 +117,17 @@ class ResolvedTask:
     def _given(self, without: set[str]) -> dict[str, Any]:
         """Return the spec's own keys; a key that came later counts where it is given, so that old tables stay."""
         given = self.spec.model_dump(exclude=without)
-        for key in ("unpivot", "levels"):
+        for key in ("unpivot", "levels", "select"):
             if given["data"].get(key) is None:
                 given["data"].pop(key, None)
         if not given["twins"]:
             del given["twins"]
         return given
+
+    def _borrowed(self) -> dict[str, Any]:
+        """Return what the files of lm-eval's task hold, wherever they lie; nothing where the task borrows none."""
+        given = self.spec.ask.lm_eval if self.spec.ask else None
+        return {} if given is None else {"lm_eval": find(given.name).sha256}
 
     def _reasoning(self) -> dict[str, Any]:
         """Return what a vocabulary decides; its file counts by what it holds. Nothing where the task has none."""

@@ -202,6 +202,8 @@ class TaskSpec(Strict):
             raise ValueError("the judge of 'answers.generated' gives the label: take 'label' out")
         if self.twins and self.text is None:
             raise ValueError("'twins' are further templates beside 'text': give that first")
+        if self.twins and not isinstance(self.data, Drawn) and self.data.select is not None:
+            raise ValueError("'data.select' chooses documents one by one, and 'twins' go together: take one out")
         return self
 
     @model_validator(mode="after")
@@ -213,6 +215,12 @@ class TaskSpec(Strict):
         splits = getattr(self.data, "splits", None)
         if splits is None or splits.val is None:
             raise ValueError("strengths are chosen on validation problems: give 'data.splits' a share for val")
+        return self
+
+    @model_validator(mode="after")
+    def _lm_eval_writes_the_prompts(self) -> TaskSpec:
+        if self.ask is not None and self.ask.lm_eval is not None and (self.text or self.label or self.twins):
+            raise ValueError("'ask.lm_eval' writes prompts and labels itself: take out 'text', 'label' and 'twins'")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.api import Behaviour, Intervention, Method, Setting, Steerer, Train, silent
+from harness.testing.decoders import PlantedEnd
 from harness.testing.dictionaries import PASSES, SETTING, planted
 from harness.testing.documented import check_documented, require
 
@@ -30,7 +31,7 @@ def check_steerer(
         make: the method's class.
         params: an instance of its ``Params``.
         uses: fitted methods it is built on.
-        needs: what ``fit`` finds in ``train.extra`` (``behaviour``), as its YAML declares it.
+        needs: what ``fit`` finds in ``train.extra`` (``behaviour``, ``unembedding``), as its YAML declares it.
         seeded: whether another seed must give another fit.
         rows: tokens of the train split; validation and test get a quarter.
 
@@ -96,7 +97,8 @@ def _fitted(
     steerer = make(params, setting)
     require(isinstance(steerer, Steerer), f"the method is a Steerer, got {type(steerer).__name__}")
     train, val = planted(setting, rows, seed=1), planted(setting, rows // 4, seed=2)
-    extra = {"behaviour": planted_behaviour(rows)} if "behaviour" in needs else {}
+    known: dict[str, Any] = {"behaviour": planted_behaviour(rows), "unembedding": PlantedEnd()}
+    extra = {need: known[need] for need in needs}
     steerer.fit(Train(train, val, PASSES, torch.device("cpu"), silent, extra))
     return steerer
 

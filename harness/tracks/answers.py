@@ -15,36 +15,39 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.api import Intervention, Method, Train
+from harness.api import Intervention, Method
 from harness.data.rows import fingerprint
 from harness.errors import CellError
 from harness.lm.answering import Answering
 from harness.metrics.contract import Parts
 from harness.specs.ask import Ask
 from harness.specs.identity import digest
-from harness.specs.record import DataPart, ModelPart, SplitPart
+from harness.specs.record import DataPart, SplitPart
+from harness.stats.turned import turned
 from harness.store.files import write_bytes
 from harness.store.items import Item
+from harness.tracks.asking import Asking, Edited, Step
+from harness.tracks.borrowed_questions import BorrowedQuestions
 from harness.tracks.changes import changing, intervention_of, splice_of
-from harness.tracks.contract import Contribution, Group, Measured, Resources, Track
-from harness.tracks.describing import data_part, model_part
+from harness.tracks.contract import Contribution, Group, Measured, Resources
+from harness.tracks.describing import data_part, turned_details
 from harness.tracks.foreign import each
-from harness.tracks.questions import Questions, Step
-from harness.tracks.site import Site
+from harness.tracks.questions import Questions
+from harness.tracks.site_track import SiteTrack
 
 # Up whenever the same questions would be asked or scored in another way.
 VERSION = 1
 _TEXT = ("answer",)
+_NO_NUMBER = ("question", "choice", *_TEXT)
 # What an edit adds to the share of right answers.
 _GAIN = "d_acc"
 
 
-class Answers(Track):
+class Answers(SiteTrack):
     """Measures what changes activations by what the model answers then."""
 
     def __init__(self, group: Group, resources: Resources) -> None:
         super().__init__(group, resources)
-        self.site = Site(group, resources)
         if self.task.spec.ask is None:
             raise ValueError("specs let a task without 'ask' through")
         self._ask: Ask = self.task.spec.ask
@@ -52,20 +55,7 @@ class Answers(Track):
     def prepare(self) -> None:
         """Choose the questions, and read what methods are fitted on."""
         self.questions  # noqa: B018 - what cannot be asked is refused before anything is fitted
-        self.train()
-
-    def train(self) -> Train:
-        """Return activations of the train and validation splits, reading them at the first call."""
-        return self._train
-
-    @cached_property
-    def _train(self) -> Train:
-        return self.site.train()
-
-    @property
-    def width(self) -> int:
-        """``D``, of the model."""
-        return self.site.model.info.width
+        super().prepare()
 
     @cached_property
     def answering(self) -> Answering:
@@ -73,10 +63,11 @@ class Answers(Track):
         return Answering(self.site.model)
 
     @cached_property
-    def questions(self) -> Questions:
+    def questions(self) -> Asking:
         """The questions of the test split."""
         documents = self.group.corpus.splits["test"]
-        return Questions(self.task.spec, self._ask, documents, self.answering)
+        kind = Questions if self._ask.lm_eval is None else BorrowedQuestions
+        return kind(self.task.spec, self._ask, documents, self.answering)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -97,9 +88,8 @@ class Answers(Track):
         """Return everything that decides what the model answers to a batch as it is."""
         documents = tuple(self.questions.taken.documents[i] for i in step.questions)
         texts, origin = fingerprint({"test": documents}), self.group.origin
-        return digest(
-            [VERSION, origin.model, origin.dtype, self.model_device(), self._ask.model_dump(), step.what, texts]
-        )
+        asked = [self._ask.model_dump(exclude_none=True), *self.questions.identity(step)]
+        return digest([VERSION, origin.model, origin.dtype, self.model_device(), asked, step.what, texts])
 
     def measure(self, unit: int, methods: Mapping[str, Method]) -> dict[str, Contribution | CellError]:
         """Ask one batch as the model is, and under each method."""
@@ -119,7 +109,7 @@ class Answers(Track):
     def _under(self, step: Step, method: Method, clean: Contribution) -> Contribution:
         found = intervention_of(changing(method, self.task.spec.track))
         own = clean if found == Intervention() else self._asked(step, found)
-        beside = {f"{name}_clean": value for name, value in clean.items() if name not in ("question", *_TEXT)}
+        beside = {f"{name}_clean": value for name, value in clean.items() if name not in _NO_NUMBER}
         return {**own, **beside}
 
     def _asked(self, step: Step, found: Intervention) -> Contribution:
@@ -127,8 +117,7 @@ class Answers(Track):
         limit = self.site.norm_limit if found.change and mask.outliers == "drop" else math.inf
         splice = splice_of(found, first=mask.first == "keep", limit=limit)
         edits = {} if splice is None else {self.task.layer: splice}
-        task, rows = self.questions.task(step.what), self.questions.rows(step, found.prefix)
-        return self.questions.found(step, self.answering.ask(task, rows, step.size, edits, found.bias))
+        return self.questions.ask(step, Edited(found.prefix, edits, found.bias))
 
     def _clean(self, step: Step) -> Contribution:
         """Return what the model answers as it is, from disk where it is there whole."""
@@ -149,7 +138,7 @@ class Answers(Track):
         taken = self.questions.taken
         per_question: dict[str, NDArray[np.float64]] = {"gold_tokens": np.array(taken.gold_tokens, dtype=np.float64)}
         answers = [""] * len(taken.documents)
-        for found in contributions:
+        for found in self.questions.settled(contributions):
             for name, value in found.items():
                 if name in _TEXT:
                     for question, text in zip(found["question"].tolist(), value.tolist(), strict=True):
@@ -161,12 +150,19 @@ class Answers(Track):
         parts["n"] = np.bincount(self._cluster).astype(np.float64)
         details = {"questions": float(len(taken.documents)), "prompt tokens": float(sum(taken.tokens))}
         details |= {f"requests at once: {step.what}": float(step.size) for step in self.steps}
+        details |= self._turned(per_question)
         keep = self.group.parts | {"n"}
         return Measured(
             {name: value for name, value in parts.items() if name in keep},
             details,
             items=self._items(answers, per_question),
         )
+
+    def _turned(self, per_question: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+        """Return how many answers the edit turns, and the p-value of a change of accuracy by chance."""
+        if "right" not in per_question:
+            return {}
+        return turned_details(turned(per_question["right_clean"], per_question["right"], self._cluster))
 
     def _items(self, answers: Sequence[str], per_question: Mapping[str, NDArray[np.float64]]) -> tuple[Item, ...]:
         return tuple(
@@ -192,7 +188,7 @@ class Answers(Track):
                 f"{taken.long} questions do not fit into {self.task.budget.context} tokens with their answers and were "
                 "left out"
             )
-        return [*notes, *self._without_room(parts)]
+        return [*notes, *self.questions.notes(), *self._without_room(parts)]
 
     def _without_room(self, parts: Parts) -> list[str]:
         """Say where the model has so little right that losing all of it would meet the bar on what is lost."""
@@ -203,14 +199,6 @@ class Answers(Track):
             f"the model as it is answers {right.sum():.0f} of {parts['n'].sum():.0f} questions rightly, and no edit "
             f"can lose more: the bar on {_GAIN} cannot be missed"
         ]
-
-    def model_device(self) -> str:
-        """Return where the model runs."""
-        return self.site.model.info.device
-
-    def model_part(self) -> ModelPart:
-        """Describe the model and the site."""
-        return model_part(self.site.model.info, self.task.layer, self.task.site.at)
 
     def data_part(self) -> DataPart:
         """Describe the questions that were asked, and what methods were fitted on."""

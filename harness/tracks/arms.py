@@ -7,7 +7,7 @@ norms; of arms that change none, square roots of the divergence on neutral text,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from harness.tracks.doses import edit_norm, matched
 from harness.tracks.neutral import Neutral, Side
 from harness.tracks.steered import Numbers, Steered, Texts, harmony
 from harness.training.directions import random_directions
+from harness.training.loop import stream
 
 CLEAN, BIAS = "_clean", "_bias"
 
@@ -165,24 +166,32 @@ class Arms:
     def _random_slopes(self, test: Steered, by_norm: bool) -> Array:
         """Return the slopes of random directions by problem, ``[n, K]``; their texts are read once for all methods."""
         if self._random is None or self._random[0] is not test:
-            self._random = test, [self._willing(test, every) for every in self._directions]
+            self._random = test, [self._willing(test, every) for every in self._told("random directions")]
         doses_KS = self._random_norms if by_norm else self._random_kls
         each = zip(doses_KS, self._random[1], strict=True)
         return np.stack([slopes(np.array([0.0, *doses_S]), willing_nS) for doses_S, willing_nS in each], 1)
 
     @cached_property
     def _random_norms(self) -> list[list[float]]:
-        return [[self._dose(found, by_norm=True) for found in every] for every in self._directions]
+        return [[self._dose(found, by_norm=True) for found in every] for every in self._told("norms of directions")]
 
     @cached_property
     def _random_kls(self) -> list[list[float]]:
-        return [[self._dose(found, by_norm=False) for found in every] for every in self._directions]
+        return [[self._dose(found, by_norm=False) for found in every] for every in self._told("side effects")]
+
+    def _told(self, what: str) -> Iterator[list[Intervention]]:
+        """Yield each random direction, telling how far this is."""
+        for done, every in enumerate(self._directions, start=1):
+            yield every
+            self.val.place.progress(f"reading {what}", done, len(self._directions))
 
     @cached_property
     def _directions(self) -> list[list[Intervention]]:
         """Each random direction at every norm that is tried."""
         norm_n = torch.cat([x_ND.norm(dim=1) for x_ND, _ in self.x.documents(8192)])
-        drawn_KD = float(norm_n.mean()) * random_directions(self.doses.seed, self.doses.directions, self.x.width)
+        # From numbers of their own: a random direction that is judged must be none of those it is held against.
+        seed = stream(self.doses.seed, "held against")
+        drawn_KD = float(norm_n.mean()) * random_directions(seed, self.doses.directions, self.x.width)
         return [[Intervention(change=_moved(norm * row_D)) for norm in self.doses.norm] for row_D in drawn_KD]
 
 

@@ -46,7 +46,7 @@ def splice_of(found: Intervention, *, first: bool, limit: float, tail: bool = Fa
     """
     if found.change is None:
         return None
-    return Splice(_checked(found.change), first=first, limit=limit, history=found.history, tail=tail)
+    return Splice(checked(found.change), first=first, limit=limit, history=found.history, tail=tail)
 
 
 def _reconstructed(method: Dictionary) -> Change:
@@ -59,7 +59,9 @@ def _reconstructed(method: Dictionary) -> Change:
     return change
 
 
-def _checked(change: Change) -> Change:
+def checked(change: Change) -> Change:
+    """Return a change that raises ``CellError`` where what it returns does not fit."""
+
     def checked(x_ND: Tensor, doc_N: Tensor) -> Tensor:
         changed_ND = change(x_ND, doc_N)
         check_output("change", changed_ND, tuple(x_ND.shape))

@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.data.rows import Corpus
 from harness.lm.info import ModelInfo
-from harness.specs.record import DataPart, ModelPart, SplitPart
+from harness.specs.record import DataPart, ModelPart, SelectedPart, SplitPart
+from harness.stats.turned import Turned
 
 
 def model_part(info: ModelInfo, layer: int | tuple[int, ...], at: str) -> ModelPart:
@@ -29,7 +30,7 @@ def data_part(
     corpus: Corpus, splits: Mapping[str, SplitPart], clusters: int, mask: Mapping[str, Any] | None = None
 ) -> DataPart:
     """Describe where documents come from, and what of them was measured."""
-    origin = corpus.origin
+    origin, chosen = corpus.origin, corpus.selected
     return DataPart(
         source=origin.source,
         name=origin.name,
@@ -40,4 +41,14 @@ def data_part(
         splits=dict(splits),
         clusters=clusters,
         mask=dict(mask or {}),
+        selected=SelectedPart(by=chosen.by, weights=chosen.weights, ids=chosen.ids) if chosen else None,
     )
+
+
+def turned_details(found: Turned) -> dict[str, float]:
+    """Return how many answers an edit turns, and the p-value of a change of accuracy by chance, for a record."""
+    return {
+        "right under the edit alone": float(found.gained),
+        "right as it is alone": float(found.lost),
+        f"p of d_acc ({found.how})": found.p,
+    }

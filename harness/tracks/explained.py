@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,9 +84,10 @@ def measured(question: Callable[[int], Question], told: Sequence[Told], count: i
     rows: list[list[dict[str, float]]] = [[] for _ in told]
     for n in range(count):
         asked = question(n)
+        effect = dict(zip(asked.active_m.tolist(), asked.exact_m.tolist(), strict=True))
         ranked = _one(asked, [said.importance_nF[n] for said in told])
         for said, one, row in zip(told, rows, ranked, strict=True):
-            one.append(row | _sentence(asked, said.named[n]))
+            one.append(row | sentence(effect, said.named[n]))
     return [{name: np.array([row[name] for row in found]) for name in found[0]} for found in rows]
 
 
@@ -148,9 +149,11 @@ def spearman(a_m: NDArray[np.float64], b_m: NDArray[np.float64]) -> float | None
     return float(np.corrcoef(rankdata(a_m), rankdata(b_m))[0, 1])
 
 
-def _sentence(asked: Question, named: Sequence[Named]) -> dict[str, float]:
-    """Return what the first latents that a sentence names do, beside those with the largest exact effects."""
-    effect = dict(zip(asked.active_m.tolist(), asked.exact_m.tolist(), strict=True))
+def sentence(effect: Mapping[int, float], named: Sequence[Named]) -> dict[str, float]:
+    """Return what the first latents that a sentence names do, beside those with the largest exact effects.
+
+    ``effect`` is what the prediction loses without each active latent alone; a sentence names no other.
+    """
     largest = sorted(effect, key=lambda latent: -abs(effect[latent]))[:NAMED]
     first = named[:NAMED]
     return {

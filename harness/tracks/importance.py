@@ -124,6 +124,12 @@ class Importance:
         self._keep(point, past)
         return point
 
+    @torch.no_grad()
+    def next_logp(self, point: Point) -> Tensor:
+        """Return the model's log-probabilities of the next token, ``[V]``."""
+        final_1D = self.model.follow([self._past(point)], torch.zeros(1, dtype=torch.int64), point.x_TD[-1:])
+        return self.model.logits(final_1D).log_softmax(1)[0]
+
     def _logp(self, points: Sequence[Point], of_A: Tensor, last_AD: Tensor) -> Tensor:
         """Return ``M`` of the points ``of_A`` with ``last_AD`` in the place of their activations, ``[A]``."""
         final_AD = self.model.follow([self._past(point) for point in points], of_A, last_AD)
@@ -170,9 +176,6 @@ class Importance:
         found_nF = torch.zeros_like(code_nF)
         for n, point in enumerate(points):
             active_k = torch.nonzero(code_nF[n]).flatten()
-            if not len(active_k):
-                # No pass through the model takes no token.
-                continue
             removed_kD = code_nF[n, active_k, None] * direction_FD[active_k]
             found_nF[n, active_k] = point.value - self.values(point, point.x_TD[-1].to(removed_kD) - removed_kD)
             self.site.resources.progress("ablating latents", n + 1, len(points))

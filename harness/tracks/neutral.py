@@ -13,11 +13,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from harness.api import Intervention
+from harness.api import Bias, Intervention
 from harness.data.planted import plain_texts
 from harness.lm.continued import Followed
 from harness.lm.under import Biased, closed_form_kl
-from harness.tracks.steered import Place
+from harness.tracks.place import Place
+from harness.tracks.rereading import Rereading
 
 # Tokens that are read before any is measured, and sentences of a text: more tokens than any that are asked for.
 _AHEAD, _SENTENCES = 8, 40
@@ -42,30 +43,30 @@ class Neutral:
     """Measures interventions on neutral texts."""
 
     def __init__(self, place: Place, texts: Sequence[Followed]) -> None:
-        self.place, self.texts = place, texts
+        self.place = place
+        self._read = Rereading(place, lambda prefix: _behind(place.ids(prefix) if prefix else (), texts))
 
     @cached_property
     def _clean(self) -> list[Tensor]:
         """The model's own log-probabilities of each text, float32 ``[T, V]``."""
-        return self.place.each(self.texts, Intervention(), lambda _, logp_TV: logp_TV)
+        return self._read.each(Intervention(), lambda _, logp_TV: logp_TV)
 
     def side(self, found: Intervention) -> Side:
         """Return what an intervention does. Its prefix stands before each text."""
-        if found == Intervention():
-            measured = [_against(*one, one[1]) for one in zip(self.texts, self._clean, strict=True)]
-        elif found.change is None and not found.prefix:
-            run = Biased(found.bias, self.place.model.info.vocab)
-            each = zip(self.texts, self._clean, strict=True)
-            measured = [_against(text, logp_TV, _biased(text, logp_TV, run)) for text, logp_TV in each]
+        texts, clean = self._read.texts, self._clean  # read before anything is done to the model
+        if found.change is None and not found.prefix:
+            each = zip(texts, clean, strict=True)
+            measured = [_against(text, logp_TV, self._biased(text, logp_TV, found.bias)) for text, logp_TV in each]
         else:
-            prefix = self.place.ids(found.prefix) if found.prefix else ()
-            behind = [Followed(prefix + text.prompt, text.after) for text in self.texts]
-            clean = self._clean  # read before anything is done to the model
-            measured = self.place.each(
-                behind, found, lambda row, logq_TV: _against(self.texts[row], clean[row], logq_TV)
-            )
+            measured = self._read.each(found, lambda row, logq_TV: _against(texts[row], clean[row], logq_TV))
         kl, hits, hits_clean = (sum(column) for column in zip(*measured, strict=True))
-        return Side(max(float(kl), 0.0), sum(len(text.after) for text in self.texts), int(hits), int(hits_clean))
+        return Side(max(float(kl), 0.0), sum(len(text.after) for text in texts), int(hits), int(hits_clean))
+
+    def _biased(self, text: Followed, logp_TV: Tensor, bias: Bias) -> Tensor:
+        if not bias:
+            return logp_TV
+        read_1S = torch.tensor([[*text.prompt, *text.after[:-1]]], device=logp_TV.device)
+        return Biased(bias, self.place.model.info.vocab).added(logp_TV[None], read_1S)[0].log_softmax(-1)
 
     def bias_kl(self, first: tuple[int, ...], value: float) -> float:
         """Return the mean divergence that a bias on some tokens comes to, in nats per token."""
@@ -80,9 +81,8 @@ def _against(text: Followed, logp_TV: Tensor, logq_TV: Tensor) -> tuple[float, i
     return float((logp_TV.exp() * gap_TV).double().sum()), hits, hits_clean
 
 
-def _biased(text: Followed, logp_TV: Tensor, run: Biased) -> Tensor:
-    read_1S = torch.tensor([[*text.prompt, *text.after[:-1]]], device=logp_TV.device)
-    return run.added(logp_TV[None], read_1S)[0].log_softmax(-1)
+def _behind(prefix: tuple[int, ...], texts: Sequence[Followed]) -> list[Followed]:
+    return [Followed(prefix + text.prompt, text.after) for text in texts]
 
 
 def neutral_texts(place: Place, texts: int, tokens: int, seed: int) -> tuple[Followed, ...]:

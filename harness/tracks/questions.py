@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,53 +10,19 @@ from numpy.typing import NDArray
 
 from harness.data.splits import Document
 from harness.data.squad import squad_scores
-from harness.errors import CellError, UserError
+from harness.errors import UserError
 from harness.lm.answering import Answering
 from harness.specs.ask import Ask, Written
 from harness.specs.task import TaskSpec
-
-# What is done with a question: choices are weighed, an answer is written, the right one is read.
-CHOOSE, WRITE, GOLD = "choose", "write", "gold"
-Found = dict[str, NDArray[Any]]
+from harness.tracks.asking import CHOOSE, GOLD, WRITE, Asking, Edited, Found, Lengths, Step
 
 
-@dataclass(frozen=True)
-class Step:
-    """One batch: what is done, the numbers of the questions it is done with, and how many a whole batch has."""
-
-    what: str
-    questions: tuple[int, ...]
-    size: int
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The questions that are asked, in the order of the corpus, and how many were not.
-
-    Attributes:
-        documents: the questions.
-        tokens: tokens before each answer.
-        gold_tokens: tokens of each right answer.
-        unlabelled: documents without a label: nothing is known to be right.
-        long: documents that do not fit into the context with their answer.
-        left_out: documents beyond the budget.
-    """
-
-    documents: tuple[Document, ...]
-    tokens: tuple[int, ...]
-    gold_tokens: tuple[int, ...]
-    unlabelled: int
-    long: int
-    left_out: int
-
-
-class Questions:
+class Questions(Asking):
     """Asks the questions of one task."""
 
     def __init__(self, spec: TaskSpec, ask: Ask, documents: Sequence[Document], answering: Answering) -> None:
-        self._spec, self._ask, self._answering = spec, ask, answering
-        self._check(documents)
-        self.taken = self._take(documents)
+        self._ask = ask
+        super().__init__(spec, documents, answering)
 
     def steps(self, batch_tokens: int) -> tuple[Step, ...]:
         """Return the batches that lm-eval would make of all questions at once, so that whoever runs it gets equal bits.
@@ -78,9 +43,6 @@ class Questions:
         return tuple(Step(what, tuple(batch), size) for batch in self._answering.batches(requests, size))
 
     def _check(self, documents: Sequence[Document]) -> None:
-        most, context = self._answering.model.info.context, self._spec.budget.context
-        if most is not None and context > most:
-            raise UserError(f"task '{self._spec.task}': the model reads {most} tokens, 'budget.context' is {context}.")
         wrong = next((d for d in documents if d.label and self._ask.choices and d.label not in self._ask.choices), None)
         if wrong is not None:
             raise UserError(
@@ -88,30 +50,9 @@ class Questions:
                 f"{', '.join(self._ask.choices or ())}."
             )
 
-    def _take(self, documents: Sequence[Document]) -> Taken:
-        budget = self._spec.budget
-        taken: list[tuple[Document, int, int]] = []
-        tokens = unlabelled = long = seen = 0
-        for document in documents:
-            if budget.test_tokens is not None and tokens >= budget.test_tokens:
-                break
-            seen += 1
-            if not document.label:
-                unlabelled += 1
-                continue
-            before, after = self._answering.lengths(document.text, self._gold(document))
-            if before + max(after, self._longest(document)) > budget.context:
-                long += 1
-                continue
-            taken.append((document, before, after))
-            tokens += before
-        if not taken:
-            raise UserError(
-                f"task '{self._spec.task}': there is no question to ask; of {seen} documents {unlabelled} have no "
-                f"label and {long} do not fit into 'budget.context', {budget.context} tokens, with their answers."
-            )
-        asked, before_each, after_each = zip(*taken, strict=True)
-        return Taken(asked, before_each, after_each, unlabelled, long, len(documents) - seen)
+    def _lengths(self, document: Document) -> Lengths:
+        before, after = self._answering.lengths(document.text, self._gold(document))
+        return Lengths(before, after, before + max(after, self._longest(document)))
 
     def _longest(self, document: Document) -> int:
         """Return how many tokens another answer than the right one may have."""
@@ -129,15 +70,14 @@ class Questions:
         Raises:
             CellError: with the prefix they go beyond what the model can read.
         """
-        self._check_prefix(prefix)
+        self.check_prefix(prefix)
         documents = [self.taken.documents[i] for i in step.questions]
         return [{"text": prefix + d.text, "label": str(d.label), "gold": self._gold(d)} for d in documents]
 
-    def _check_prefix(self, prefix: str) -> None:
-        most = self._answering.model.info.context
-        room = self._spec.budget.context + (self._answering.lengths(prefix, "")[0] if prefix else 0)
-        if most is not None and room > most:
-            raise CellError(f"with what is put before it a question may have {room} tokens; the model reads {most}")
+    def ask(self, step: Step, edited: Edited) -> Found:
+        """Return what the model answers to a batch."""
+        rows = self.rows(step, edited.prefix)
+        return self.found(step, self._answering.ask(self.task(step.what), rows, step.size, edited.splices, edited.bias))
 
     def task(self, what: str) -> dict[str, Any]:
         """Return the task that does one thing with a question, as lm-eval's YAML has it."""

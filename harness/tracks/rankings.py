@@ -30,18 +30,28 @@ class Curves:
     """What orders ``O`` of one prediction's latents come to; ``cpr`` and ``cmd`` are 0 where ``gap`` is too small.
 
     Attributes:
-        comp_O: nats lost without the first latents, mean over ``PERCENT``.
-        suff_O: nats lost where only the first are kept, mean over ``PERCENT``.
+        comp_OK: nats lost without the first latents, by share of the latents.
+        suff_OK: nats lost where only the first are kept, by share.
         cpr_O: area under ``F``, the share of ``M(full) − M(none)`` that the first latents alone give.
         cmd_O: area under ``|1 − F|``.
         gap: ``M(full) − M(none)``.
     """
 
-    comp_O: NDArray[np.float64]
-    suff_O: NDArray[np.float64]
+    comp_OK: NDArray[np.float64]
+    suff_OK: NDArray[np.float64]
     cpr_O: NDArray[np.float64]
     cmd_O: NDArray[np.float64]
     gap: float
+
+    @property
+    def comp_O(self) -> NDArray[np.float64]:
+        """Mean of ``comp_OK`` over the shares."""
+        return np.asarray(self.comp_OK.mean(1))
+
+    @property
+    def suff_O(self) -> NDArray[np.float64]:
+        """Mean of ``suff_OK`` over the shares."""
+        return np.asarray(self.suff_OK.mean(1))
 
     @property
     def counted(self) -> bool:
@@ -65,8 +75,8 @@ def curves(without: Without, full: float, order_Om: Tensor, percent: Sequence[in
     """
     orders, active = order_Om.shape
     if active == 0:
-        nothing_O = np.zeros(orders)
-        return Curves(nothing_O, nothing_O, nothing_O, nothing_O, 0.0)
+        nothing_OK, nothing_O = np.zeros((orders, len(percent))), np.zeros(orders)
+        return Curves(nothing_OK, nothing_OK, nothing_O, nothing_O, 0.0)
     counts = kept(active, percent)
     # The place of each latent in each order; what lies before a count is taken out, then what lies behind it.
     place_Om = order_Om.argsort(1)
@@ -82,7 +92,7 @@ def curves(without: Without, full: float, order_Om: Tensor, percent: Sequence[in
     areas = [trapezoid(y_OK, share_K, axis=1) for y_OK in (reached_OK, np.abs(1 - reached_OK))]
     if abs(gap) < LEAST_GAP:
         areas = [np.zeros(orders), np.zeros(orders)]
-    return Curves((full - missing_OK).mean(1), (full - only_OK).mean(1), areas[0], areas[1], gap)
+    return Curves(full - missing_OK, full - only_OK, areas[0], areas[1], gap)
 
 
 def orders(active: int, draws: int, seed: int) -> Tensor:

@@ -6,30 +6,24 @@ arm; everything else is read from it again.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import Intervention, Progress, silent
+from harness.api import Intervention
 from harness.data.vocabulary import Entry, find
 from harness.errors import CellError
-from harness.lm.continued import Followed, continued
+from harness.lm.continued import Followed
 from harness.lm.generation import Continuation, Prompt, Sampling, generate
-from harness.lm.model import LanguageModel
-from harness.lm.under import biased, spliced
 from harness.metrics.contract import Array
 from harness.metrics.written import Written, harmonic, marks, runs
-from harness.tracks.changes import splice_of
+from harness.tracks.place import Place
+from harness.tracks.rereading import Rereading
 
-T = TypeVar("T")
 Texts = list[tuple[Continuation, ...]]
 Numbers = dict[str, Array]
 Judge = Callable[[Sequence[str], str], tuple[bool, bool]]
@@ -47,58 +41,6 @@ class Problem:
     gold: str
     label: str
     group: str = ""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where and how a model is steered.
-
-    Attributes:
-        model: the language model.
-        block: the block whose output is changed, from 0.
-        tail: whether new tokens alone are changed (with the last one before them), not the whole prompt.
-        batch_tokens: tokens of a batch.
-        first: whether the first token of a text is changed too.
-        limit: norm above which a token is left as it is.
-        folder: where what is written is kept, if anywhere.
-        progress: told about batches.
-    """
-
-    model: LanguageModel
-    block: int
-    tail: bool
-    batch_tokens: int
-    first: bool = False
-    limit: float = math.inf
-    folder: Path | None = None
-    progress: Progress = silent
-
-    @contextmanager
-    def under(self, found: Intervention) -> Iterator[None]:
-        """Let the model run under an intervention inside the block; prefixes are the prompts' business."""
-        splice = splice_of(found, first=self.first, limit=self.limit, tail=self.tail)
-        with spliced(self.model, {} if splice is None else {self.block: splice}), biased(self.model, found.bias):
-            yield
-
-    def ids(self, text: str, *, inside: bool = False) -> tuple[int, ...]:
-        """Return the tokens of a text; of one that stands inside another, without special tokens."""
-        ids = self.model.tokenizer(text, add_special_tokens=not inside, verbose=False)["input_ids"]
-        return tuple(int(id_) for id_ in ids)
-
-    def each(self, texts: Sequence[Followed], found: Intervention, take: Callable[[int, Tensor], T]) -> list[T]:
-        """Return what ``take`` makes of the number of each text and the log-probabilities ``[T, V]`` of its tokens."""
-        with self.under(found):
-            read = {row: take(row, logp_TV) for row, logp_TV in continued(self.model, texts, self.batch_tokens)}
-        return [read[row] for row in range(len(texts))]
-
-    def nats(self, texts: Sequence[Followed], found: Intervention) -> list[float]:
-        """Return the log-probability of every continuation."""
-
-        def own(row: int, logp_TV: Tensor) -> float:
-            after = list(texts[row].after)
-            return float(logp_TV[torch.arange(len(after)), after].double().sum())
-
-        return self.each(texts, found, own)
 
 
 class Steered:
@@ -142,14 +84,21 @@ class Steered:
 
     def gold(self, found: Intervention) -> Numbers:
         """Return what the model thinks of the right answers under an intervention."""
-        gold = [Followed(self.place.ids(found.prefix + p.text), self._gold(p)) for p in self.problems]
+        gold = self._gold
         return {
-            "gold_logp": np.array(self.place.nats(gold, found)),
-            "gold_tokens": np.array([len(one.after) for one in gold], dtype=np.float64),
+            "gold_logp": np.array(gold.each(found, nats_of(gold.texts))),
+            "gold_tokens": np.array([len(one.after) for one in gold.texts], dtype=np.float64),
         }
 
-    def _gold(self, problem: Problem) -> tuple[int, ...]:
+    @cached_property
+    def _gold(self) -> Rereading:
+        return Rereading(self.place, lambda prefix: [self._followed(p, prefix, self._ids(p)) for p in self.problems])
+
+    def _ids(self, problem: Problem) -> tuple[int, ...]:
         return self.place.ids(problem.gold, inside=True)
+
+    def _followed(self, problem: Problem, prefix: str, after: tuple[int, ...]) -> Followed:
+        return Followed(self.place.ids(prefix + problem.text), after)
 
     def _hits(self, ids: Sequence[int]) -> int:
         """Count where a word of the task ends."""
@@ -161,11 +110,10 @@ class Steered:
     def surprise(self, texts: Texts) -> Numbers:
         """Return the nats of each problem's texts under the model as it is, behind the plain prompt."""
         some = [(row, text.ids) for row, several in enumerate(texts) for text in several if text.ids]
-        followed = [Followed(self.place.ids(self.problems[row].text), ids) for row, ids in some]
+        followed = [self._followed(self.problems[row], "", ids) for row, ids in some]
+        nats = self.place.each(followed, Intervention(), nats_of(followed))
         total_n = np.zeros(len(texts))
-        np.add.at(
-            total_n, np.array([row for row, _ in some], dtype=np.int64), self.place.nats(followed, Intervention())
-        )
+        np.add.at(total_n, np.array([row for row, _ in some], dtype=np.int64), nats)
         return {"nll_base": -total_n}
 
     @cached_property
@@ -184,15 +132,33 @@ class Steered:
 
         Of the first text of each problem. NaN where it is empty.
         """
-        texts = [several[0] for several in self.clean[0]]
-        some = [row for row, text in enumerate(texts) if text.ids]
-        behind = [Followed(self.place.ids(found.prefix + self.problems[row].text), texts[row].ids) for row in some]
-        value_n = np.full(len(texts), np.nan)
-        value_n[some] = self.place.each(behind, found, self._begins)
+        value_n = np.full(len(self.problems), np.nan)
+        value_n[self._some] = self._own.each(found, self._begins)
         return value_n
+
+    @cached_property
+    def _some(self) -> list[int]:
+        """The problems that the model as it is writes something for."""
+        return [row for row, (text, *_) in enumerate(self.clean[0]) if text.ids]
+
+    @cached_property
+    def _own(self) -> Rereading:
+        """What the model writes as it is."""
+        each = [(self.problems[row], self.clean[0][row][0].ids) for row in self._some]
+        return Rereading(self.place, lambda prefix: [self._followed(p, prefix, ids) for p, ids in each])
 
     def _begins(self, _row: int, logp_TV: Tensor) -> float:
         return float(logp_TV[:, self.first].double().logsumexp(1).mean())
+
+
+def nats_of(texts: Sequence[Followed]) -> Callable[[int, Tensor], float]:
+    """Return what takes the log-probability of each of some texts from those ``[T, V]`` of its tokens."""
+
+    def nats(row: int, logp_TV: Tensor) -> float:
+        after = list(texts[row].after)
+        return float(logp_TV[torch.arange(len(after)), after].double().sum())
+
+    return nats
 
 
 _COUNTS: dict[str, Callable[[Continuation], int]] = {

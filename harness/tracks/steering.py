@@ -25,20 +25,23 @@ from harness.metrics.contract import Parts
 from harness.specs.identity import digest
 from harness.specs.record import DataPart, SplitPart
 from harness.specs.steering import Steering as Asked
+from harness.stats.turned import turned
 from harness.store.items import Item
 from harness.tracks.arms import CLEAN, Arms, Choice, Doses
 from harness.tracks.contract import Contribution, Group, Measured, Resources
-from harness.tracks.describing import data_part
+from harness.tracks.describing import data_part, turned_details
 from harness.tracks.foreign import each, steerer
 from harness.tracks.marks import Text
 from harness.tracks.neutral import Neutral, neutral_texts
+from harness.tracks.next_tokens import Predictions
+from harness.tracks.place import Place
 from harness.tracks.problems import Problems
 from harness.tracks.site import Subset
 from harness.tracks.site_track import SiteTrack
-from harness.tracks.steered import Place, Steered, harmony
+from harness.tracks.steered import Steered, harmony
 
 # Up whenever the same problems would be measured in another way.
-VERSION = 1
+VERSION = 2
 # Problems of a unit: enough for a batch, few enough that a killed run loses little.
 _AT_ONCE = 32
 _TEXTS, _TRIED = "answer", ("strength", "dose", "val_hm", "val_accuracy", "val_reflect_rate")
@@ -66,7 +69,8 @@ class Steering(SiteTrack):
 
     @cached_property
     def _train(self) -> Train:
-        return dataclasses.replace(self.site.train(), extra={"behaviour": self._behaviour})
+        end = Predictions(self.site).unembedding
+        return dataclasses.replace(self.site.train(), extra={"behaviour": self._behaviour, "unembedding": end})
 
     @cached_property
     def words(self) -> tuple[Entry, ...]:
@@ -146,7 +150,7 @@ class Steering(SiteTrack):
     def reduce(self, contributions: Sequence[Contribution]) -> Measured:
         """Put what was found of each problem in its place, and add it up by cluster."""
         found = list(contributions)
-        apart = ("problem", _TEXTS, *(f"choice {name}" for name in (*_TRIED, *_SIDE, "index")))
+        apart = ("problem", _TEXTS, *(f"choice {name}" for name in (*_TRIED, *_SIDE, "index", "by norm")))
         order = np.argsort(np.concatenate([one["problem"] for one in found]))
         per_problem = {
             name: np.concatenate([one[name] for one in found])[order] for name in found[0] if name not in apart
@@ -161,10 +165,11 @@ class Steering(SiteTrack):
             "margin_reflect": np.array(self._asked.margin_reflect),
         }
         parts |= {name: found[0][f"choice {name}"] for name in _SIDE}
-        keep = self.group.parts | {"n", "willing"}
+        keep = self.group.parts | {"n", "willing", "answered"}
         return Measured(
             {name: value for name, value in parts.items() if name in keep},
-            self._details(found[0]),
+            self._details(found[0])
+            | turned_details(turned(per_problem[f"right{CLEAN}"], per_problem["right"], cluster)),
             items=self._items(answers, per_problem),
         )
 
@@ -175,7 +180,7 @@ class Steering(SiteTrack):
         for name in _TRIED:
             for number, value in enumerate(chosen[f"choice {name}"].tolist(), start=1):
                 details[f"{name.replace('_', ' ')}, try {number}"] = value
-        details["chosen try"] = float(best + 1)
+        details |= {"chosen try": float(best + 1), "doses are edit norms": float(chosen["choice by norm"])}
         return {name: value for name, value in details.items() if math.isfinite(value)}
 
     def _items(self, answers: Sequence[str], numbers: Mapping[str, NDArray[np.float64]]) -> tuple[Item, ...]:
@@ -220,11 +225,11 @@ def _said(choice: Choice) -> Contribution:
     }
     sums = (side.kl, side.tokens, side.hits, side.hits_clean)
     found |= {f"choice {name}": np.array(float(value)) for name, value in zip(_SIDE, sums, strict=True)}
-    return {**found, "choice index": np.array(choice.index)}
+    return {**found, "choice index": np.array(choice.index), "choice by norm": np.array(float(choice.by_norm))}
 
 
 def _derived(of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Return what follows from the numbers of all problems together. A problem without a text has no slope."""
+    """Return what follows from the numbers of all problems together. A problem without a text has no dose–response."""
     clean = {name.removesuffix(CLEAN): value for name, value in of.items() if name.endswith(CLEAN)}
     answered = np.isfinite(of["slope"])
     return {
@@ -233,6 +238,7 @@ def _derived(of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.floa
         "answered": answered.astype(np.float64),
         "slope": np.where(answered, of["slope"], 0.0),
         "slope_random": np.where(answered[:, None], of["slope_random"], 0.0),
+        "willing": np.where(answered[:, None], of["willing"], 0.0),
         "helped": of["right"] * (1 - of[f"right{CLEAN}"]),
         "harmed": (1 - of["right"]) * of[f"right{CLEAN}"],
     }

@@ -9,16 +9,8 @@ from harness.board.pool import Entry
 from harness.metrics.contract import SUBVOCAB, all_metrics
 from harness.reporting.contract import Measure, Source, measure
 from harness.reporting.decoding.findings import Answers, Decoders, Row
-from harness.reporting.decoding.tables import (
-    fitted_on,
-    in_order,
-    mean_of,
-    notes,
-    of_track,
-    row,
-    vocabulary,
-    where,
-)
+from harness.reporting.decoding.tables import fitted_on, of_track, row, vocabulary, where
+from harness.reporting.rows import in_order, mean_of, notes
 from harness.stats.summary import summarise
 
 SHOWN = ("kl_model_method", "agree1", "acc_gold")

@@ -11,17 +11,8 @@ from harness.metrics.contract import NotComputableError
 from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding.findings import Domains, Moved
 from harness.reporting.decoding.judging import outcome, spread
-from harness.reporting.decoding.tables import (
-    fitted_on,
-    in_order,
-    metric_of,
-    notes,
-    number,
-    of_track,
-    shift,
-    vocabulary,
-    where,
-)
+from harness.reporting.decoding.tables import fitted_on, of_track, shift, vocabulary, where
+from harness.reporting.rows import in_order, metric_of, notes, number
 from harness.stats.bars import Level
 from harness.stats.proportions import clopper_pearson
 from harness.stats.resample import ROUNDING

@@ -10,7 +10,8 @@ from harness.reporting.contract import Source
 from harness.reporting.decoding.baselines import asked
 from harness.reporting.decoding.findings import Explained, Versus
 from harness.reporting.decoding.judging import beats, margins
-from harness.reporting.decoding.tables import in_order, notes, number, of_track, row, where
+from harness.reporting.decoding.tables import of_track, row, where
+from harness.reporting.rows import in_order, notes, number
 
 ALPHA = 0.05
 # How far a ranking is on the way from random ones to exact ablation, and how much of the largest effects is named.

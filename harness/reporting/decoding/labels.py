@@ -12,7 +12,6 @@ from harness.reporting.decoding.findings import Reading
 from harness.reporting.decoding.judging import outcome
 from harness.specs.features import Coverage, FeatureFile, LayerFeatures
 from harness.stats.bars import Level
-from harness.stats.proportions import wilson
 from harness.store.features import load_features
 
 NAME = "label_coverage"
@@ -37,8 +36,7 @@ def labelled(folder: Path, level: Level) -> Iterator[Reading]:
 def _of_layer(file: FeatureFile, layer: LayerFeatures, name: str, level: Level) -> Iterator[Reading]:
     for coverage in (layer.own, *layer.controls):
         own = coverage is layer.own
-        tried = coverage.alive if own else _tried(coverage)
-        share = _share(coverage, tried)
+        share = _share(coverage)
         yield Reading(
             label=printable(coverage.name),
             role=None if own else "floor",
@@ -46,25 +44,20 @@ def _of_layer(file: FeatureFile, layer: LayerFeatures, name: str, level: Level) 
             quantity=NAME,
             found=share,
             outcome=outcome(level, share),
-            because=_because(coverage, tried),
+            because=_because(coverage),
             seeds=1,
             records=(name,),
         )
 
 
-def _share(coverage: Coverage, tried: int) -> Measure:
-    if coverage.coverage is None or tried == 0:
+def _share(coverage: Coverage) -> Measure:
+    if coverage.coverage is None:
         return Measure(None, reason=printable(coverage.reason or "no latent fires"))
-    lo, hi = wilson(coverage.covered, tried)
-    return Measure(coverage.covered / tried, lo, hi)
+    return Measure(coverage.coverage, coverage.lo, coverage.hi)
 
 
-def _tried(coverage: Coverage) -> int:
-    """Return how many latents of a control were given a label: a sample, whose size the file tells by its share."""
-    return round(coverage.covered / coverage.coverage) if coverage.coverage else coverage.labelled
-
-
-def _because(coverage: Coverage, tried: int) -> str:
+def _because(coverage: Coverage) -> str:
+    tried = coverage.tried
     of = f"{tried} tried of the {coverage.alive}" if tried < coverage.alive else f"{tried}"
     told = f"{coverage.covered} of {of} latents that fire; {coverage.labelled} had windows enough for a test"
     if coverage.detection is None or coverage.permuted is None:

@@ -12,18 +12,8 @@ from harness.reporting.decoding.domains import AGREE, kept, pairs, twins
 from harness.reporting.decoding.findings import SHARES, Reading
 from harness.reporting.decoding.judging import opposite, outcome
 from harness.reporting.decoding.labels import labelled
-from harness.reporting.decoding.tables import (
-    fitted_on,
-    in_order,
-    mean_of,
-    metric_of,
-    number,
-    of_track,
-    records,
-    shift,
-    vocabulary,
-    where,
-)
+from harness.reporting.decoding.tables import fitted_on, of_track, shift, vocabulary, where
+from harness.reporting.rows import in_order, mean_of, metric_of, number, records
 from harness.stats.bars import Level
 
 # The metric of track ``answers`` that says what an edit adds to the share of right answers.

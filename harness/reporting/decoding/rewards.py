@@ -10,7 +10,8 @@ from harness.metrics.reward import ANCHORED, ARM_MEANINGS, DIVERGENCES
 from harness.metrics.verdicts import Verdict, rules
 from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding.findings import ArmChange, Regime, Reward
-from harness.reporting.decoding.tables import mean_of, notes, number, of_track, records, vocabulary, where
+from harness.reporting.decoding.tables import of_track, vocabulary, where
+from harness.reporting.rows import mean_of, notes, number, records
 from harness.stats.verdicts import verdicts
 
 # What the reward is held against.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Sequence
 
 from harness.board.pool import Entry
-from harness.metrics.contract import SUBVOCAB, Array, Metric, NotComputableError, Parts, all_metrics, ratio
-from harness.reporting.contract import Measure, Source, measure
+from harness.metrics.contract import SUBVOCAB
+from harness.reporting.contract import Measure, Source
 from harness.reporting.decoding.findings import Row, Where
-from harness.stats.estimate import Plan
+from harness.reporting.rows import blocks, number
 from harness.stats.proportions import clopper_pearson
-from harness.stats.summary import count_clusters, estimate, summarise
 
 _SPEED = "tokens per second"
 
@@ -25,12 +22,8 @@ def of_track(sources: Iterable[Source], track: str) -> tuple[Source, ...]:
 def where(source: Source) -> Where:
     """Return a table in words."""
     head = source.head.head
-    layer = "no block" if head.model is None else _blocks(head.model.layer)
-    return Where(source.task, head.task.title, source.table, layer, head.model.label if head.model else "no model")
-
-
-def _blocks(layer: int | tuple[int, ...]) -> str:
-    return f"block {layer}" if isinstance(layer, int) else f"blocks {', '.join(map(str, layer))}"
+    model = head.model.label if head.model else "no model"
+    return Where(source.task, head.task.title, source.table, blocks(source.head), model)
 
 
 def fitted_on(source: Source) -> str | None:
@@ -54,26 +47,6 @@ def _top(asked: object) -> int:
     return top if isinstance(top, int) else 0
 
 
-def metric_of(entry: Entry, name: str) -> Metric | None:
-    """Return a metric, or its namesake over a task's vocabulary where the row has the parts of that; None for neither.
-
-    A metric that this installation does not know is none.
-    """
-    parts, known = next(iter(entry.measured.values())), all_metrics()
-    for found in (known.get(name), known.get(name + SUBVOCAB)):
-        if found is not None and set(found.needs) <= set(parts):
-            return found
-    return None
-
-
-def number(entry: Entry, name: str) -> Measure:
-    """Return a metric of a row with its interval over clusters and seeds."""
-    metric = metric_of(entry, name)
-    if metric is None:
-        return Measure(None, reason=f"the record has no parts for {name}")
-    return measure(summarise(metric, list(entry.measured.values())))
-
-
 def shift(entry: Entry, name: str) -> Measure:
     """Return a difference of two shares of a row, with an interval also where it is the same in every cluster.
 
@@ -86,21 +59,6 @@ def shift(entry: Entry, name: str) -> Measure:
     clusters = len(next(iter(entry.measured.values()))["n"])
     half = clopper_pearson(0, clusters)[1] * (1 + abs(found.value))
     return Measure(found.value, found.value - half, found.value + half, f"the same in each of {clusters} clusters")
-
-
-def mean_of(held: Sequence[Parts], above: str, below: str) -> Measure:
-    """Return the ratio of two sums over clusters, by seed in ``held``, with the interval of metrics over clusters."""
-    missing = [name for name in (above, below) for parts in held if name not in parts]
-    if missing:
-        return Measure(None, reason=f"parts not measured: {missing[0]}")
-
-    def of_seeds(w: Array) -> Array:
-        return np.stack([ratio(w @ parts[above], w @ parts[below]) for parts in held])
-
-    try:
-        return measure(estimate(of_seeds, len(held), count_clusters(held), "clusters", Plan()))
-    except NotComputableError as error:
-        return Measure(None, reason=str(error))
 
 
 def row(entry: Entry, names: Sequence[str]) -> Row:
@@ -117,20 +75,3 @@ def row(entry: Entry, names: Sequence[str]) -> Row:
         peak_mb=cost.peak_mb,
         parameters=cost.parameters,
     )
-
-
-def in_order(source: Source) -> Iterator[Entry]:
-    """Yield the contestants, and then every control."""
-    yield from source.contestants
-    yield from (entry for entry in source.entries if entry.role is not None)
-
-
-def records(entry: Entry) -> tuple[str, ...]:
-    """Return the files a row was computed from, under the run folder."""
-    return tuple(entry.cells[seed].path for seed in entry.measured)
-
-
-def notes(source: Source, entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Return what a reader should know of a table, and what its rows' records warn of."""
-    warned = (f"{entry.label}: {text}" for entry in entries for text in entry.warnings)
-    return tuple(dict.fromkeys((*source.notes, *warned)))

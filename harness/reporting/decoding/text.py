@@ -19,10 +19,9 @@ from harness.reporting.decoding.findings import (
     Reward,
     Row,
 )
-from harness.reporting.writing import signed
+from harness.reporting.writing import ROLES, code, grid, signed
 
 COLUMNS = ("asked", "level", "row", "where", "found", "outcome", "record")
-ROLES = {None: "", "floor": " (floor)", "ceiling": " (ceiling)", "derived": " (derived)"}
 
 
 def lines(findings: Findings) -> tuple[tuple[str, ...], list[list[str]]]:
@@ -79,13 +78,7 @@ def markdown(findings: Findings) -> str:
 def _lacking(commands: Sequence[str]) -> Iterator[str]:
     yield "Not measured."
     yield ""
-    yield from (f"- {_code(command)}" for command in commands)
-
-
-def _code(command: str) -> str:
-    """Write a command as code; as text where it is none, or holds what would end the code."""
-    typed = command.startswith("harness ") and not {"`", "\n", "|"} & set(command)
-    return f"`{command}`" if typed else inert(command)
+    yield from (f"- {code(command)}" for command in commands)
 
 
 def _bar(bar: Bar) -> Iterator[str]:
@@ -95,7 +88,7 @@ def _bar(bar: Bar) -> Iterator[str]:
     yield ""
     if bar.readings:
         heads = ("row", "where", "found", "outcome", "because", "records")
-        yield from _table(heads, [_reading(bar, one) for one in bar.readings])
+        yield from grid(heads, [_reading(bar, one) for one in bar.readings])
     if bar.commands:
         yield from _lacking(bar.commands)
     yield ""
@@ -133,14 +126,14 @@ def _decoders(found: Decoders) -> Iterator[str]:
         ]
         for row in found.rows
     ]
-    yield from _table(heads, rows)
+    yield from grid(heads, rows)
     yield from (*(f"- {inert(note)}" for note in found.notes), "")
 
 
 def _answers(found: Answers) -> Iterator[str]:
     yield from (f"### {inert(found.where.title)}", "", f"{found.items} answers; {inert(found.where.model)}.", "")
     rows = [[_label(row), *(words.figure(row.metrics[name]) for name in found.metrics)] for row in found.rows]
-    yield from _table(("row", *found.metrics), rows)
+    yield from grid(("row", *found.metrics), rows)
     yield from (*(f"- {inert(note)}" for note in found.notes), "")
 
 
@@ -155,7 +148,7 @@ def _reward(found: Reward) -> Iterator[str]:
         yield f"- **{one.word}** {one.title}. {one.meaning} {inert(one.reason)}."
     yield ""
     rows = [[name, what, *map(signed, changes)] for name, what, changes in words.arm_rows(found)]
-    yield from _table(("arm", "what it trains on", *(one.title for one in found.regimes)), rows)
+    yield from grid(("arm", "what it trains on", *(one.title for one in found.regimes)), rows)
     yield from (*(f"- {inert(note)}" for note in found.notes), "")
 
 
@@ -174,14 +167,14 @@ def _domains(found: Domains) -> Iterator[str]:
         ]
         for row in found.rows
     ]  # fmt: skip
-    yield from _table(heads, rows)
+    yield from grid(heads, rows)
     yield from (*(f"- {inert(note)}" for note in found.notes), "")
 
 
 def _explained(found: Explained) -> Iterator[str]:
     yield from (f"### {inert(found.where.title)}, {found.where.layer}", "", f"{inert(found.where.model)}.", "")
     rows = [[name, *(words.figure(row.metrics[name]) for row in found.rows)] for name in found.metrics]
-    yield from _table(("metric", *(_label(row) for row in found.rows)), rows)
+    yield from grid(("metric", *(_label(row) for row in found.rows)), rows)
     if found.versus:
         yield from (f"{words.judged(found)}.", "")
         yield from (f"- **{inert(label)}** {inert(said)} in {name}" for label, name, said in words.standings(found))
@@ -194,7 +187,7 @@ def _explained(found: Explained) -> Iterator[str]:
             ]
             for one in found.versus
         ]  # fmt: skip
-        yield from _table(heads, of_pairs)
+        yield from grid(heads, of_pairs)
     yield from (*(f"- {inert(note)}" for note in found.notes), "")
 
 
@@ -202,11 +195,4 @@ def _anchors(found: Anchors) -> Iterator[str]:
     yield from ("", "## Why the penalty ties the decoder to its start", "", f"{words.anchored(found)}", "")
     arms = words.arms(found.rows)
     rows = [[one.penalty, *(words.ratio(one, arm) for arm in arms), one.allowed] for one in found.rows]
-    yield from _table(("penalty", *arms, "here"), rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    yield from (f"| {' | '.join(row)} |" for row in rows)
-    yield ""
+    yield from grid(("penalty", *arms, "here"), rows)

@@ -21,7 +21,7 @@ from harness.reporting.errors.findings import (
 )
 from harness.reporting.errors.summary import BESIDE, RANKED
 from harness.reporting.errors.words import READING, adjusted, controls, count, figure, notes, size, threshold
-from harness.reporting.writing import signed
+from harness.reporting.writing import grid, signed
 
 COLUMNS = ("task", "method", "question", "verdict", "because")
 _PLACES = (
@@ -49,13 +49,13 @@ def markdown(findings: Findings, rules: Sequence[str]) -> str:
 def _table(table: Table) -> Iterator[str]:
     yield from (f"## {inert(table.title)}", "", f"{inert(table.task)}: {inert(size(table))}.", "")
     yield from ("### Conclusions", "", f"{adjusted(table)}.", "")
-    yield from _rows(
+    yield from grid(
         COLUMNS[1:],
         [[inert(c.label), inert(c.question), f"**{c.verdict}**", inert(c.because)] for c in table.conclusions],
     )
     yield from ("### Scores", "")
     over = controls(table)
-    yield from _rows(
+    yield from grid(
         ("row", RANKED, *(f"over {inert(name)}" for name in over), *BESIDE), [_score(s, over) for s in table.scores]
     )
     yield from (*(f"- {inert(note)}" for note in notes(table)), "")
@@ -91,7 +91,7 @@ def _localisation(found: Localisation) -> Iterator[str]:
             _pair(block.top, count),
         )
         rows.append([inert(name), *(text for pair in pairs for text in pair)])
-    yield from _rows(_PLACES, rows)
+    yield from grid(_PLACES, rows)
 
 
 def _pair(shown: Shown, write: Callable[[Measure], str]) -> tuple[str, str]:
@@ -108,7 +108,7 @@ def _effects(found: Effects) -> Iterator[str]:
             ]
             for f in found.top
         ]  # fmt: skip
-        yield from _rows(("feature", "place", "d", "g", "above the threshold", "AUROC", "fires more if wrong"), rows)
+        yield from grid(("feature", "place", "d", "g", "above the threshold", "AUROC", "fires more if wrong"), rows)
 
 
 def _calibration(found: Calibration) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _calibration(found: Calibration) -> Iterator[str]:
         [f"{one.lo:.1f} to {one.hi:.1f}", str(one.n), figure(Measure(one.mean)), figure(one.share)]
         for one in found.bins
     ]
-    yield from _rows(("P(wrong)", "answers", "mean", "share wrong"), rows)
+    yield from grid(("P(wrong)", "answers", "mean", "share wrong"), rows)
 
 
 def _examples(found: Examples) -> Iterator[str]:
@@ -144,11 +144,4 @@ def _published(findings: Findings) -> Iterator[str]:
     for found in findings.published:
         yield from (f"**{inert(found.label)}** ({inert(found.source)}): {inert(found.setting)}.", "")
         rows = [[inert(q.figure), inert(q.published), inert(q.analysed)] for q in found.quotes]
-        yield from _rows(("figure", "as published", "under this analysis"), rows)
-
-
-def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    yield from (f"| {' | '.join(row)} |" for row in rows)
-    yield ""
+        yield from grid(("figure", "as published", "under this analysis"), rows)
