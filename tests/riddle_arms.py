@@ -28,7 +28,7 @@ from harness.tracks.steered import Place, Problem, Steered
 WIDTH = 64
 # Before the second block, which acts on what it finds; and behind it.
 BEFORE, BEHIND = 0, 1
-VAL, TEST, TEXTS = 8, 48, 200
+VAL, TEST, TEXTS = 4, 48, 200
 ROWS = list(riddles(VAL + TEST + TEXTS, 0))
 MARGINS = {"margin_acc": np.array(0.1), "margin_reflect": np.array(0.5)}
 
@@ -80,7 +80,9 @@ class World:
     def parts(self, method: Steerer, name: str) -> dict[str, Array]:
         """Return what a method does to the test problems, at the strength that is best on others."""
         numbers = self.arms.measured(self.test, method, name, self.arms.choose(method, name))[1]
-        return {**numbers, **MARGINS, "n": np.ones(TEST)}
+        answered_n = np.isfinite(numbers["slope"])
+        assert answered_n.all()
+        return {**numbers, **MARGINS, "n": np.ones(TEST), "answered": answered_n.astype(float)}
 
     def verdict(self, method: Steerer, name: str) -> Verdict:
         """Return what the track says of a method."""
@@ -99,7 +101,7 @@ def world(block: int) -> World:
     x, behaviour = _thoughts(place, words)
     neutral = Neutral(place, neutral_texts(place, 8, 24, 0))
     # Method seeds begin at 0; reference directions are others.
-    return World(Arms(val, neutral, x, Doses((0.2, 0.4), (0.02, 0.1), seed=1000)), test, x, behaviour)
+    return World(Arms(val, neutral, x, Doses((0.4,), (0.1,), seed=1000)), test, x, behaviour)
 
 
 def _thoughts(place: Place, words: Sequence[Entry]) -> tuple[Activations, Behaviour]:

@@ -9,6 +9,7 @@ together. The whole residual stream is turned by a random rotation, so that no c
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -82,7 +83,8 @@ def reflective_tokenizer(design: Design = DESIGN) -> PreTrainedTokenizerFast:
 def _rotation(design: Design) -> Tensor:
     generator = torch.Generator().manual_seed(design.seed)
     drawn_DD = torch.randn(design.width, design.width, generator=generator, dtype=torch.float64)
-    return torch.linalg.qr(drawn_DD)[0].float()
+    turn_DD: Tensor = torch.linalg.qr(drawn_DD)[0]
+    return turn_DD.float()
 
 
 def _embeddings(design: Design) -> Tensor:
@@ -117,7 +119,7 @@ def _readout(design: Design) -> Tensor:
     return head_VD
 
 
-def _attend(module: torch.nn.Module, design: Design, turn_DD: Tensor) -> None:
+def _attend(module: Any, design: Design, turn_DD: Tensor) -> None:
     """Write the two heads of the first block.
 
     Of each head the one pair of the slowest rotary frequency ``w`` is used. A query's second entry ``q`` and a key's
@@ -140,12 +142,13 @@ def _attend(module: torch.nn.Module, design: Design, turn_DD: Tensor) -> None:
     for place in range(2 * len(NUMBERS)):
         v_DD[size + place, _FIRST + place] = math.sqrt(2) / design.own
         out_DD[_FIRST + place, size + place] = design.recalled
-    for name, weight_DD in (("q_proj", q_DD), ("k_proj", k_DD), ("v_proj", v_DD)):
-        getattr(module, name).weight.copy_(weight_DD @ turn_DD)
-    module.get_submodule("o_proj").weight.copy_(turn_DD.T @ out_DD)
+    module.q_proj.weight.copy_(q_DD @ turn_DD)
+    module.k_proj.weight.copy_(k_DD @ turn_DD)
+    module.v_proj.weight.copy_(v_DD @ turn_DD)
+    module.o_proj.weight.copy_(turn_DD.T @ out_DD)
 
 
-def _decide(module: torch.nn.Module, design: Design, turn_DD: Tensor) -> None:
+def _decide(module: Any, design: Design, turn_DD: Tensor) -> None:
     """Write the units of the second block: a pair for each number, whose difference is a step.
 
     With ``u = right number's component + r − recalled − threshold`` a pair gives ``clip(sharp u, 0, 1)``, behind ``so``
@@ -160,6 +163,6 @@ def _decide(module: torch.nn.Module, design: Design, turn_DD: Tensor) -> None:
         gate_HD[unit, so] = -(design.sharp * (design.recalled + design.threshold) + second) / design.state
         up_HD[unit, so] = 1 / design.state
         down_DH[_FIRST + number, unit] = (-1) ** second * design.corrected / _STEEP
-    module.get_submodule("gate_proj").weight.copy_(_STEEP * gate_HD @ turn_DD)
-    module.get_submodule("up_proj").weight.copy_(up_HD @ turn_DD)
-    module.get_submodule("down_proj").weight.copy_(turn_DD.T @ down_DH)
+    module.gate_proj.weight.copy_(_STEEP * gate_HD @ turn_DD)
+    module.up_proj.weight.copy_(up_HD @ turn_DD)
+    module.down_proj.weight.copy_(turn_DD.T @ down_DH)
