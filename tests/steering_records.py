@@ -33,6 +33,7 @@ class Steerer:
         doses: that were tried; none for the model as it is.
         chosen: which of them, from 1.
         noise: between problems, of ln p.
+        rise: of the mean mark on validation problems, from dose to dose.
         text: stands in every text of the record.
         together: problems of a cluster.
         words: the vocabulary, where it is not the task's usual one.
@@ -46,6 +47,7 @@ class Steerer:
     chosen: int = 2
     norms: bool = True
     noise: float = 0.02
+    rise: float = 0.1
     role: str | None = None
     seeds: tuple[int, ...] = (0,)
     text: str = ""
@@ -145,7 +147,7 @@ def _details(of: Steerer) -> dict[str, float]:
     found |= {"doses are edit norms": float(of.norms), "strength": 10 * of.doses[of.chosen - 1] if of.doses else 1.0}
     for number, dose in enumerate(of.doses or (0.0,), start=1):
         found |= {f"dose, try {number}": dose, f"strength, try {number}": 10 * dose if of.doses else 1.0}
-        found |= {f"val hm, try {number}": 0.1 * number, f"val accuracy, try {number}": 0.5}
+        found |= {f"val hm, try {number}": of.rise * number, f"val accuracy, try {number}": 0.5}
         found[f"val reflect rate, try {number}"] = float(number)
     return found
 

@@ -44,26 +44,29 @@ from harness.store.records import load_record, save_record
 HOSTILE = '"><script>alert(1)</script><img src="http://e.org/x.png">|`[x](http://e.org)@team\n# h\u202e\x07'
 
 
-def found(folder: Path, **options: Any) -> Findings:
-    made: Findings = report("steering", folder, **options).findings
+def found(folder: Path) -> Findings:
+    made: Findings = report("steering", folder).findings
     return made
 
 
-def table(folder: Path, **options: Any) -> Table:
-    (one,) = found(folder, **options).tables
+def table(of: Path | Table) -> Table:
+    """Return the one table of a run folder, or the table itself."""
+    if isinstance(of, Table):
+        return of
+    (one,) = found(of).tables
     return one
 
 
-def arm(folder: Path, label: str) -> Arm:
-    return {one.label: one for one in table(folder).arms}[label]
+def arm(of: Path | Table, label: str) -> Arm:
+    return {one.label: one for one in table(of).arms}[label]
 
 
-def response(folder: Path, label: str) -> Response:
-    return {one.label: one for one in table(folder).responses}[label]
+def response(of: Path | Table, label: str) -> Response:
+    return {one.label: one for one in table(of).responses}[label]
 
 
-def texts(folder: Path, label: str) -> Texts:
-    return {one.label: one for one in table(folder).texts}[label]
+def texts(of: Path | Table, label: str) -> Texts:
+    return {one.label: one for one in table(of).texts}[label]
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +76,15 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_arm_ends_in_the_verdict_it_was_made_for(planted: Path) -> None:
-    said = {one.label: one.verdict for one in table(planted).arms}
+@pytest.fixture(scope="module")
+def whole(planted: Path) -> Table:
+    return table(planted)
+
+
+def test_every_arm_ends_in_the_verdict_it_was_made_for(whole: Table) -> None:
+    said = {one.label: one.verdict for one in whole.arms}
     assert said == {"push": "STEERS", "bias": "LEXICAL", "none": "INCONCLUSIVE"}
-    assert [one.label for one in table(planted).arms] == ["push", "bias", "none"]
+    assert [one.label for one in whole.arms] == ["push", "bias", "none"]
     assert set(words.MEANINGS) == {word for word in words.MEANINGS if word in (concluded.__doc__ or "")}
     assert len(words.MEANINGS) == 4
 
@@ -91,8 +99,8 @@ def test_an_arm_without_what_the_rule_reads_has_no_verdict(tmp_path: Path) -> No
     assert response(tmp_path, "push").random == ()
 
 
-def test_numbers_are_those_of_the_problems(planted: Path) -> None:
-    of, one = problems(PUSH, 0), arm(planted, "push")
+def test_numbers_are_those_of_the_problems(whole: Table) -> None:
+    of, one = problems(PUSH, 0), arm(whole, "push")
     rate = {arm: 100 * of[f"hits{arm}"].sum() / (PROBLEMS * TOKENS) for arm in ("", "_clean")}
     assert one.metrics["d_acc"].value == pytest.approx(of["right"].mean() - of["right_clean"].mean())
     assert one.metrics["d_reflect"].value == pytest.approx(rate[""] - rate["_clean"])
@@ -114,8 +122,8 @@ def test_problems_that_hang_together_have_no_exact_test(tmp_path: Path) -> None:
     assert (table(tmp_path).problems, table(tmp_path).clusters) == (PROBLEMS, PROBLEMS // 2)
 
 
-def test_a_dose_response_is_the_planted_one(planted: Path) -> None:
-    of, one = problems(PUSH, 0), response(planted, "push")
+def test_a_dose_response_is_the_planted_one(whole: Table) -> None:
+    of, one = problems(PUSH, 0), response(whole, "push")
     assert [point.dose for point in one.points] == [0.1, 0.3]
     assert one.start.value == pytest.approx(of["willing"][:, 0].mean())
     for column, point in enumerate(one.points, start=1):
@@ -130,8 +138,8 @@ def test_a_dose_response_is_the_planted_one(planted: Path) -> None:
     assert one.slope.value == pytest.approx(of["slope"].mean())
     assert one.random == pytest.approx(RANDOM)
     assert one.unit == "relative edit norm"
-    assert response(planted, "bias").unit == "√(nats per token of neutral text)"
-    assert "none" not in {one.label for one in table(planted).responses}
+    assert response(whole, "bias").unit == "√(nats per token of neutral text)"
+    assert "none" not in {one.label for one in whole.responses}
 
 
 def test_bands_hold_the_planted_slope() -> None:
@@ -151,6 +159,14 @@ def test_what_was_chosen_is_said_with_where(tmp_path: Path) -> None:
         "chosen on the train split"
     )
     assert [(point.chosen, point.hm, point.reflect_rate) for point in points] == [(1, 0.1, 1.0), (0, 0.2, 2.0)]
+
+
+def test_a_choice_among_equals_is_called_one(tmp_path: Path) -> None:
+    """Where no strength brings about anything on validation problems, the weakest was taken for want of a reason."""
+    save_steerer(tmp_path, replace(PUSH, rise=0.0, chosen=1))
+    save_steerer(tmp_path, replace(PUSH, name="only", rise=0.0, doses=(0.1,), chosen=1))
+    assert "chosen on 12 validation problems (all have one mark there: the weakest)" in arm(tmp_path, "push").choice
+    assert "the only strength, chosen on 12 validation problems;" in arm(tmp_path, "only").choice
 
 
 def test_of_several_seeds_doses_are_means_and_choices_are_counted(tmp_path: Path) -> None:
@@ -186,8 +202,8 @@ def test_a_word_that_is_ruled_out_has_no_logarithm(tmp_path: Path) -> None:
     assert "<svg" not in made.html()
 
 
-def test_the_picture_puts_every_dose_where_its_number_is(planted: Path) -> None:
-    one = response(planted, "push")
+def test_the_picture_puts_every_dose_where_its_number_is(whole: Table) -> None:
+    one = response(whole, "push")
     on = scales([one])
     assert on is not None
     drawn = str(picture(one, on, "k"))
@@ -248,12 +264,12 @@ def test_a_text_it_was_not_held_against_is_not_shown_beside_it(tmp_path: Path) -
     assert outcomes == {f"p{i}": i >= 20 for i in (20, 21, 22, 23, 0, 1, 2, 3)}
 
 
-def test_without_texts_the_reason_is_told(planted: Path, tmp_path: Path) -> None:
+def test_without_texts_the_reason_is_told(whole: Table, tmp_path: Path) -> None:
     (saved,) = save_steerer(tmp_path, PUSH)
     for path in saved.path.parent.parent.glob("items-*.jsonl"):
         path.unlink()
     assert "did not come along" in str(texts(tmp_path, "push").reason)
-    assert texts(planted, "push").reason is None
+    assert texts(whole, "push").reason is None
 
 
 def test_words_are_marked_where_they_stand_alone() -> None:

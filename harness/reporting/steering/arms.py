@@ -70,7 +70,7 @@ def unit(entry: Entry) -> str:
     norms = {one.get("doses are edit norms") for one in details(entry)}
     if norms == {1.0}:
         return "relative edit norm"
-    return "√(nats per token of neutral text)" if norms == {0.0} else "dose"
+    return "√(nats per token of neutral text)" if norms == {0.0} else "unit not recorded"
 
 
 def choice(entry: Entry) -> str:
@@ -83,9 +83,15 @@ def choice(entry: Entry) -> str:
     strength = _range([one.get("strength") for one in every])
     tries = _range([float(sum(name.startswith("val hm, try ") for name in one)) for one in every])
     among = "the only strength" if tries == "1" else f"of {tries} strengths"
-    told = [f"dose {dose} ({unit(entry)})", f"strength {strength}", f"{among}, {where(every)}"]
+    alike = " (all have one mark there: the weakest)" if tries != "1" and all(map(_alike, every)) else ""
+    told = [f"dose {dose} ({unit(entry)})", f"strength {strength}", f"{among}, {where(every)}{alike}"]
     latent = _range([entry.cells[seed].record.fit.get("latent") for seed in entry.measured])
     return "; ".join([*told, *([f"latent {latent}, chosen on the train split"] if latent != "not given" else [])])
+
+
+def _alike(one: Mapping[str, float]) -> bool:
+    """Say whether validation problems tell no strength from another."""
+    return len({value for name, value in one.items() if name.startswith("val hm, try ")}) == 1
 
 
 def where(every: tuple[Mapping[str, float], ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.board import formats
+from harness.metrics.steering import LEXICAL_SHARE
 from harness.reporting.contract import Measure
 from harness.reporting.steering.findings import Arm, Count, Missing, Point, Response, Share, Table, Texts, Written
 
@@ -24,12 +25,13 @@ HEADS = {
 # Differences are written with their sign.
 SIGNED = ("d_acc", "d_reflect", "d_gold_loglik", "side_acc")
 MEANINGS = {
-    "STEERS": "an effect is shown to exceed what a bias on the words brings about, and the dose–response to exceed "
-    "that of every random direction",
+    "STEERS": f"an effect is shown of which {LEXICAL_SHARE:.0%} exceed what a bias on the words brings about, and the "
+    "dose–response is shown to exceed that of every random direction",
     "LEXICAL": "of every effect that is shown, a bias on the words of the same divergence on neutral text is shown to "
-    "bring about most",
+    f"bring about {LEXICAL_SHARE:.0%} or more",
     "NO_EFFECT": "all changes lie within the task's margins with their whole intervals",
-    "INCONCLUSIVE": "neither an effect nor its absence is shown; more problems or more seeds would be needed",
+    "INCONCLUSIVE": "no effect is shown and none is ruled out, or one is shown and cannot be told from what the words "
+    "alone or random directions bring about; its reason says which",
 }
 READING = (
     "Every arm is held against the model as it is on the same problems. Intervals are over clusters of problems, and "
