@@ -108,7 +108,7 @@ class SAEFeature(Direction):
             raise TypeError(f"'unembedding' is a {type(end).__name__}")
         mean_D = train.x.mean().to(train.device)
         at_FD = mean_D + max_F.to(train.device)[:, None] * normalize(self._used[0].directions(), dim=1)
-        return torch.cat([end.logp(at_nD)[:, first].logsumexp(1) for at_nD in at_FD.split(_ROWS)])
+        return torch.cat([end.logp(at_nD)[:, first].logsumexp(1) for at_nD in torch.split(at_FD, _ROWS)])
 
     def _alike(self, latent: int, fires_F: Tensor) -> int:
         """Return another latent about as dense, drawn from the nearest."""
