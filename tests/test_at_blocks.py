@@ -26,6 +26,7 @@ from harness.run.engine import Outcome
 from harness.run.evaluate import evaluate, prepare
 from harness.specs.answers import Answers
 from harness.specs.library import Library
+from harness.specs.steering import Steering
 
 TASK = """\
 task: marks
@@ -231,8 +232,10 @@ def test_a_problem_in_the_corpus_is_found_whatever_stands_around_it(
     if not shared:
         check_apart(task, labelled, make_task({"source": "folder", "path": "y"}), fitted)
         return
-    with pytest.raises(UserError, match=rf"{shared} of its problems .* corpus 'made_up' fits methods on"):
-        check_apart(task, labelled, make_task({"source": "folder", "path": "y"}), fitted)
+    steered = folder_task(Path("x")).model_copy(update={"steering": Steering()})
+    for asked in (task, steered):
+        with pytest.raises(UserError, match=rf"{shared} of its problems .* corpus 'made_up' fits methods on"):
+            check_apart(asked, labelled, make_task({"source": "folder", "path": "y"}), fitted)
 
 
 def test_problems_of_the_corpus_are_refused_before_any_model_loads(tmp_path: Path, cache: Path) -> None:

@@ -14,7 +14,7 @@ from harness.metrics.written import Written, harmonic, marks, runs, slopes
 from harness.stats.verdicts import verdicts
 
 Interval = tuple[float, float]
-ABOVE, BELOW, NONE, WIDE = (0.1, 0.3), (-0.3, -0.1), (-0.01, 0.01), (-0.2, 0.2)
+ABOVE, BELOW, NONE, WIDE, SMALL = (0.1, 0.3), (-0.3, -0.1), (-0.01, 0.01), (-0.2, 0.2), (0.01, 0.04)
 
 
 def value(name: str, **parts: object) -> float | None:
@@ -99,6 +99,13 @@ def numbers(
         (numbers(NONE, NONE, ABOVE, (-0.1, 0.2), (1.2, 2.0)), "INCONCLUSIVE"),
         (numbers(NONE, NONE, NONE, NONE, (1.2, 2.0)), "NO_EFFECT"),
         (numbers(NONE, NONE, WIDE, WIDE, (1.2, 2.0)), "INCONCLUSIVE"),
+        # Whatever does damage makes accuracy fall by more than a bias does; that is no steering.
+        (numbers(BELOW, BELOW, NONE, NONE, (1.2, 2.0)), "INCONCLUSIVE"),
+        (numbers(BELOW, BELOW, ABOVE, BELOW, (1.2, 2.0)), "INCONCLUSIVE"),
+        (numbers(BELOW, BELOW, ABOVE, ABOVE, (1.2, 2.0)), "STEERS"),
+        # A change below the margin is none, however surely it is not 0.
+        (numbers(SMALL, SMALL, SMALL, SMALL, (1.2, 2.0)), "NO_EFFECT"),
+        (numbers(SMALL, SMALL, WIDE, WIDE, (1.2, 2.0)), "INCONCLUSIVE"),
     ],
 )
 def test_the_word_follows_from_the_intervals(given: Mapping[str, Bounds], word: str) -> None:

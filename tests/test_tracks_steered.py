@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,33 @@ def test_marks_are_those_of_the_numbers(place: Place) -> None:
     # Twice the words: 2. Right, and merely there: 2 and 1. As fluent, and e^.75 times as surprising: 2 and 1.
     np.testing.assert_allclose(harmony(own, clean), [2.0, 3 / (1 / 2 + 1 + 1)])
     np.testing.assert_allclose(harmony(clean, clean), 0)
+
+
+@pytest.mark.parametrize("tail", [True, False])
+@pytest.mark.parametrize(
+    "found",
+    [
+        Intervention(shift),
+        Intervention(shift, history=True),
+        Intervention(bias={(97,): 1.0, (98, 99): 5.0}),
+        Intervention(shift, prefix="Think. ", bias={(98,): 2.0}),
+    ],
+    ids=["change", "history", "bias", "all"],
+)
+def test_what_is_written_is_the_favourite_of_what_is_read_again(place: Place, tail: bool, found: Intervention) -> None:
+    """Prompts of unequal length in one batch, some shorter than what follows; read again padded in another way."""
+    where = replace(place, tail=tail)
+    steered = Steered(where, PROBLEMS, WORDS, Sampling(max_tokens=40), judged)
+    texts = [text for (text,) in steered.write(found, "arm")]
+    assert len({len(place.ids(problem.text)) for problem in PROBLEMS}) > 1
+    behind = [Followed(place.ids(found.prefix + p.text), t.ids) for p, t in zip(PROBLEMS, texts, strict=True)]
+    written = [text.ids for text in texts]
+    assert where.each(behind, found, _favourites) == written
+    # A prefix stands there already.
+    again = Rereading(where, lambda prefix: behind)
+    assert again.each(replace(found, prefix=""), _favourites) == written
+    assert [text for (text,) in steered.clean[0]] != texts
+
+
+def _favourites(_row: int, logp_TV: Tensor) -> tuple[int, ...]:
+    return tuple(logp_TV.argmax(1).tolist())

@@ -22,7 +22,7 @@ def check_apart(task: TaskSpec, labelled: Corpus, other: TaskSpec, fitted: Corpu
     A problem is known by its group, where that is text or both tasks read the same data, and by the longest line of
     its text: the corpus may hold the same problem with a solution behind it.
     """
-    if task.answers is None:
+    if task.answers is None and task.steering is None:
         return
     by_name = labelled.origin.name == fitted.origin.name and labelled.origin.config == fitted.origin.config
     problems = _problems(labelled, by_name)

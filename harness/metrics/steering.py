@@ -10,7 +10,7 @@ those of ``K`` random directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -255,25 +255,33 @@ def _add_margin(what: str, unit: str, said: str) -> None:
 def concluded(numbers: Mapping[str, Bounds]) -> tuple[str, str]:
     """Return the verdict on an arm and its reason.
 
-    ``LEXICAL``: of every effect that is shown a bias on the words with the same divergence on neutral text is shown to
-    bring about 80 % or more. ``STEERS``: an effect is shown to exceed that, and the dose–response to exceed that of
-    every random direction. ``NO_EFFECT``: all intervals lie within the margins. Else ``INCONCLUSIVE``.
+    An effect is shown where its interval excludes 0 and does not lie within the task's margin. ``LEXICAL``: of every
+    effect that is shown a bias on the words with the same divergence on neutral text is shown to bring about 80 % or
+    more. ``STEERS``: a rise is shown to exceed that, and the dose–response to exceed that of every random direction;
+    a fall is none, for whatever does damage makes accuracy fall. ``NO_EFFECT``: all intervals lie within the margins.
+    Else ``INCONCLUSIVE``.
     """
     said = "; ".join(f"{name} changes by {numbers[f'd_{what}']}" for what, name in _OUTCOMES.items())
-    shown = [what for what in _OUTCOMES if numbers[f"d_{what}"].above or numbers[f"d_{what}"].below]
+    large = [what for what in _OUTCOMES if not numbers[f"d_{what}"].within(numbers[f"steer_{what}_margin"].value)]
+    shown = [what for what in large if numbers[f"d_{what}"].above or numbers[f"d_{what}"].below]
+    if not large:
+        return "NO_EFFECT", f"{said}; within the margins"
     if not shown:
-        small = all(numbers[f"d_{what}"].within(numbers[f"steer_{what}_margin"].value) for what in _OUTCOMES)
-        return (
-            ("NO_EFFECT", f"{said}; within the margins") if small else ("INCONCLUSIVE", f"{said}; no effect is shown")
-        )
+        return "INCONCLUSIVE", f"{said}; no effect is shown"
     if all(_reproduced(numbers, what) for what in shown):
         return "LEXICAL", f"{said}; a bias on the words brings about {LEXICAL_SHARE:.0%} of it or more"
+    return _beyond_words(numbers, shown, said)
+
+
+def _beyond_words(numbers: Mapping[str, Bounds], shown: Sequence[str], said: str) -> tuple[str, str]:
+    """Return the verdict where some effect that is shown is not shown to be that of a bias."""
     random = numbers["over_random"]
     apart = f"{said}; {random} times the largest of random directions"
-    if not any(_exceeds(numbers, what) for what in shown):
-        return "INCONCLUSIVE", f"{apart}; neither shown to exceed a bias on the words nor to be one"
+    beyond = " and ".join(_OUTCOMES[what] for what in shown if _exceeds(numbers, what))
+    if not beyond:
+        return "INCONCLUSIVE", f"{apart}; no rise is shown to exceed a bias on the words, nor all effects to be one"
     if random.lo is not None and random.lo > 1:
-        return "STEERS", f"{apart}; {' and '.join(_OUTCOMES[w] for w in shown if _exceeds(numbers, w))} beyond a bias"
+        return "STEERS", f"{apart}; {beyond} beyond a bias"
     return "INCONCLUSIVE", f"{apart}; not shown to exceed random directions"
 
 
@@ -284,9 +292,8 @@ def _reproduced(numbers: Mapping[str, Bounds], what: str) -> bool:
 
 
 def _exceeds(numbers: Mapping[str, Bounds], what: str) -> bool:
-    """Say whether an effect is shown, and most of it shown to be more than a bias brings about."""
-    effect, over = numbers[f"d_{what}"], numbers[f"d_{what}_over_bias"]
-    return (effect.above and over.above) or (effect.below and over.below)
+    """Say whether a rise is shown, and most of it shown to be more than a bias brings about."""
+    return numbers[f"d_{what}"].above and numbers[f"d_{what}_over_bias"].above
 
 
 def _add_rule() -> None:
