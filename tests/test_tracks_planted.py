@@ -85,8 +85,8 @@ def test_what_changes_no_activation_never_steers(name: str, word: str, block: in
 
 @PLACES
 def test_random_directions_never_steer(block: int) -> None:
-    """What exceeds no random direction cannot steer; of 20 seeds those that do are judged in full."""
-    found, beyond = at(block), []
+    """What exceeds no random direction cannot steer; of 20 seeds the one that does most is judged in full."""
+    found, over = at(block), []
     metric = all_metrics()["over_random"]
     clean_n = found.test.willing_clean
     random_nK = found.arms._random_slopes(found.test, True)
@@ -95,11 +95,10 @@ def test_random_directions_never_steer(block: int) -> None:
         every = [found.test.willing(method.steer(strength)) for strength in found.arms.strengths(method)]
         slope_n = slopes(np.array([0.0, *found.arms.doses.norm]), np.stack([clean_n, *every], 1))
         parts = {"n": np.ones(TEST), "answered": np.ones(TEST), "slope": slope_n, "slope_random": random_nK}
-        if summarise(metric, [parts]).value > 1:
-            beyond.append(seed)
-    assert len(beyond) < 10, "else they would be no measure"
-    for seed in [*beyond, 0]:
-        assert found.verdict(found.fitted("random_dir", seed), f"random {seed}").word != "STEERS"
+        over.append(summarise(metric, [parts]).value)
+    assert np.mean(np.array(over) > 1) < 0.5, "else they would be no measure"
+    seed = int(np.argmax(over))
+    assert found.verdict(found.fitted("random_dir", seed), f"random {seed}").word != "STEERS"
 
 
 def test_the_known_answer_is_the_creatures() -> None:
