@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,16 @@ def test_a_killed_run_loses_one_batch(model: LanguageModel, tmp_path: Path, monk
     assert not again
     generate(model, several, Sampling(5, seed=1), 60, tmp_path)
     assert again, "other settings are other texts"
+
+
+def test_what_another_device_wrote_is_written_again(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernels round another way, and arms of one comparison are written in one place."""
+    for device in ("cpu", "cuda:0"):
+        monkeypatch.setattr(model, "info", replace(model.info, device=device))
+        generate(model, prompts(model, 1), Sampling(3), WIDE, tmp_path)
+    assert len(list(tmp_path.rglob("*.json"))) == 2
 
 
 def test_what_is_kept_is_plain(model: LanguageModel, tmp_path: Path) -> None:

@@ -135,6 +135,11 @@ def test_every_method_beside_the_same_unsteered_texts(first: Outcome) -> None:
 def test_doses_and_choices_are_in_the_record(first: Outcome) -> None:
     details = stored(first, "diffmean").record.details
     assert [details[f"dose, try {number}"] for number in (1, 2)] == pytest.approx([0.1, 0.4], rel=1e-3)
+    # Fitted on one text and writing another: the norms are not quite the same there, and the record says so.
+    ratio = [details[f"dose written, try {number}"] / details[f"dose, try {number}"] for number in (1, 2)]
+    assert ratio[0] == pytest.approx(ratio[1], rel=1e-3)
+    assert 0.5 < ratio[0] < 2
+    assert ratio[0] != 1
     best = int(details["chosen try"])
     assert details["strength"] == details[f"strength, try {best}"]
     helped, harmed = (stored(first, "diffmean").parts()[name].sum() for name in ("helped", "harmed"))

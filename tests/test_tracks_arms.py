@@ -16,6 +16,7 @@ from harness.registry import build_method
 from harness.specs.library import Library
 from harness.stats.verdicts import verdicts
 from harness.tracks.arms import Arms, Doses
+from harness.tracks.doses import edit_norm
 from harness.tracks.neutral import Neutral
 from harness.tracks.place import Place
 from harness.tracks.steered import Numbers, Problem, Steered
@@ -100,6 +101,19 @@ def test_a_random_direction_is_not_held_against_itself(both: tuple[Arms, Steered
         own_D = moved(fitted("random_dir", seed).steer(1.0), zero_1D, doc_1)
         cosine_K = torch.cosine_similarity(against_KD, own_D[None])
         assert float(cosine_K.abs().max()) < 0.9
+
+
+def test_a_change_meets_activations_where_its_method_is() -> None:
+    """They are kept in memory, and a method that was fitted on an accelerator stays there."""
+    met: list[str] = []
+
+    def change(x_ND: torch.Tensor, doc_N: torch.Tensor) -> torch.Tensor:
+        met.extend((x_ND.device.type, doc_N.device.type))
+        return x_ND.new_zeros(x_ND.shape)
+
+    with pytest.raises(RuntimeError, match="meta"):
+        edit_norm(change, X, torch.device("meta"))  # it holds no numbers, so there is no norm either
+    assert met == ["meta", "meta"]
 
 
 def moved(found: Intervention, x_1D: torch.Tensor, doc_1: torch.Tensor) -> torch.Tensor:

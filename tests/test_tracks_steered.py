@@ -179,3 +179,16 @@ def test_what_is_written_is_the_favourite_of_what_is_read_again(place: Place, ta
 
 def _favourites(_row: int, logp_TV: Tensor) -> tuple[int, ...]:
     return tuple(logp_TV.argmax(1).tolist())
+
+
+def test_the_dose_where_the_model_writes_is_what_a_loop_finds(place: Place) -> None:
+    """One text at a time: the last token of the prompt and all new ones."""
+    steered = Steered(place, PROBLEMS, WORDS, ASKED, judged)
+    moved, norms = float(shift(torch.zeros(1, 64), torch.zeros(1))[0].norm()), []
+    for (text,), problem in zip(steered.clean[0], PROBLEMS, strict=True):
+        prompt = place.ids(problem.text)
+        ids_1T = torch.tensor([[*prompt, *text.ids]])
+        x_TD = place.model.read(ids_1T, torch.ones_like(ids_1T), [place.block])[place.block][0]
+        norms += x_TD[len(prompt) - 1 :].norm(dim=1).tolist()
+    assert steered.dose_written(Intervention(shift)) == pytest.approx(moved / np.mean(norms), rel=1e-5)
+    assert np.isnan(steered.dose_written(Intervention(prefix="Think. ")))

@@ -103,8 +103,9 @@ def generate(
     rows = [(prompt, sample) for prompt in prompts for sample in range(asked.samples)]
     batches = _batches([len(prompt.ids) for prompt, _ in rows], asked.max_tokens, batch_tokens)
     info = model.info
-    # The batches are part of it: a kernel may round another way in another company.
-    key = digest([VERSION, info.fingerprint, info.dtype, asdict(asked), [asdict(p) for p in prompts], batches])
+    # Batches and device are part of it: a kernel may round another way in another company, or elsewhere.
+    made_by = [VERSION, info.fingerprint, info.dtype, info.device]
+    key = digest([*made_by, asdict(asked), [asdict(p) for p in prompts], batches])
     found: list[Continuation | None] = [None] * len(rows)
     for index, batch in enumerate(batches):
         path = folder / key / f"{index:05d}.json" if folder else None

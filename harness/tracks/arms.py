@@ -47,10 +47,15 @@ class Doses:
 
 @dataclass(frozen=True)
 class Tried:
-    """One strength on validation problems: what dose it is, and what it comes to."""
+    """One strength on validation problems: what dose it is, and what it comes to.
+
+    ``dose_written`` is the relative edit norm where the model writes; ``dose`` that over what methods are fitted on, by
+    which arms are matched.
+    """
 
     strength: float
     dose: float
+    dose_written: float
     hm: float
     accuracy: float
     reflect_rate: float
@@ -101,7 +106,9 @@ class Arms:
 
     def _size(self, found: Intervention) -> float:
         """Return an edit norm, or a divergence where activations are left as they are."""
-        return edit_norm(found.change, self.x) if found.change else self.neutral.side(found).mean_kl
+        if found.change is None:
+            return self.neutral.side(found).mean_kl
+        return edit_norm(found.change, self.x, self.val.place.device)
 
     def _dose(self, found: Intervention, by_norm: bool) -> float:
         if by_norm:
@@ -127,7 +134,8 @@ class Arms:
         own = self.val.counted(texts) | self.val.surprise(texts)
         hm = float(harmony(own, self.val.clean[1]).mean())
         rate = 100 * own["hits"].sum() / max(own["tokens"].sum(), 1)
-        return Tried(strength, self._dose(found, by_norm), hm, float(own["right"].mean()), float(rate))
+        doses = (self._dose(found, by_norm), self.val.dose_written(found))
+        return Tried(strength, *doses, hm, float(own["right"].mean()), float(rate))
 
     def _written(self, steered: Steered, found: Intervention, arm: str) -> Texts:
         return steered.clean[0] if found == Intervention() else steered.write(found, arm)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from scipy.optimize import brentq
 
 from harness.api import Activations, Change
@@ -16,12 +17,14 @@ from harness.errors import CellError
 # Doublings of the strength after which a dose counts as out of reach.
 _DOUBLINGS = 40
 _ROWS = 8192
+_CPU = torch.device("cpu")
 
 
-def edit_norm(change: Change, x: Activations) -> float:
-    """Return the relative edit norm of a change over all rows."""
+def edit_norm(change: Change, x: Activations, device: torch.device = _CPU) -> float:
+    """Return the relative edit norm of a change over all rows, which it meets on a device."""
     moved = whole = 0.0
-    for x_ND, doc_N in x.documents(_ROWS):
+    for kept_ND, doc_n in x.documents(_ROWS):
+        x_ND, doc_N = kept_ND.to(device), doc_n.to(device)
         moved += float((change(x_ND.clone(), doc_N) - x_ND).norm(dim=1).double().sum())
         whole += float(x_ND.norm(dim=1).double().sum())
     return moved / whole

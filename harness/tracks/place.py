@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from harness.api import Intervention, Progress, silent
+from harness.lm.blocks import device_of
 from harness.lm.continued import Followed, continued
 from harness.lm.model import LanguageModel
 from harness.lm.under import biased, spliced
@@ -43,6 +45,11 @@ class Place:
     limit: float = math.inf
     folder: Path | None = None
     progress: Progress = silent
+
+    @property
+    def device(self) -> torch.device:
+        """Where the block runs, and what changes its output."""
+        return device_of(self.model.blocks[self.block], self.model.device)
 
     @contextmanager
     def under(self, found: Intervention) -> Iterator[None]:

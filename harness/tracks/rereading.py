@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from harness.api import Change, Intervention
+from harness.api import ArrayActivations, Change, Intervention
 from harness.lm.continued import Followed
 from harness.tracks.changes import checked
 from harness.tracks.place import Place
@@ -56,6 +56,15 @@ class Rereading:
             for row, final_TD in zip(batch.rows, final_BTD, strict=True):
                 read[row] = take(row, self._logp(row, final_TD))
         return [read[row] for row in range(len(self.texts))]
+
+    @cached_property
+    def changed(self) -> ArrayActivations | None:
+        """The activations of the tokens that are changed, and the text of each; None where there is no token."""
+        if not any(bool(batch.changed_BT.any()) for batch in self._batches):
+            return None
+        doc_N = [torch.tensor(batch.rows)[torch.nonzero(batch.changed_BT)[:, 0].cpu()] for batch in self._batches]
+        rows_ND = [batch.x_BTD[batch.changed_BT].float() for batch in self._batches]
+        return ArrayActivations(torch.cat(rows_ND).cpu(), torch.cat(doc_N))
 
     def _logp(self, row: int, final_TD: Tensor) -> Tensor:
         text = self.texts[row]

@@ -6,6 +6,7 @@ arm; everything else is read from it again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from harness.lm.continued import Followed
 from harness.lm.generation import Continuation, Prompt, Sampling, generate
 from harness.metrics.contract import Array
 from harness.metrics.written import Written, harmonic, marks, runs
+from harness.tracks.doses import edit_norm
 from harness.tracks.place import Place
 from harness.tracks.rereading import Rereading
 
@@ -135,6 +137,15 @@ class Steered:
         value_n = np.full(len(self.problems), np.nan)
         value_n[self._some] = self._own.each(found, self._begins)
         return value_n
+
+    def dose_written(self, found: Intervention) -> float:
+        """Return the relative edit norm over what the model writes as it is, where it is changed.
+
+        NaN where no activation is, or where earlier tokens decide how.
+        """
+        if found.change is None or found.history or not self._some or self._own.changed is None:
+            return math.nan
+        return edit_norm(found.change, self._own.changed, self.place.device)
 
     @cached_property
     def _some(self) -> list[int]:

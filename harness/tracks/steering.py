@@ -44,7 +44,8 @@ from harness.tracks.steered import Steered, harmony
 VERSION = 2
 # Problems of a unit: enough for a batch, few enough that a killed run loses little.
 _AT_ONCE = 32
-_TEXTS, _TRIED = "answer", ("strength", "dose", "val_hm", "val_accuracy", "val_reflect_rate")
+_TEXTS = "answer"
+_TRIED = ("strength", "dose", "dose_written", "val_hm", "val_accuracy", "val_reflect_rate")
 _PARTS = ("hm", "anti", "helped", "harmed", "answered")
 
 
@@ -219,7 +220,7 @@ _SIDE = ("side_kl_sum", "side_n", "side_hits", "side_hits_clean")
 def _said(choice: Choice) -> Contribution:
     """Return what was chosen, for the record."""
     tried, side = choice.tried, choice.side
-    columns = [(one.strength, one.dose, one.hm, one.accuracy, one.reflect_rate) for one in tried]
+    columns = [(one.strength, one.dose, one.dose_written, one.hm, one.accuracy, one.reflect_rate) for one in tried]
     found = {
         f"choice {name}": np.array(column) for name, column in zip(_TRIED, zip(*columns, strict=True), strict=True)
     }
@@ -237,6 +238,7 @@ def _derived(of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.floa
         "anti": (answered & (of["slope"] < 0)).astype(np.float64),
         "answered": answered.astype(np.float64),
         "slope": np.where(answered, of["slope"], 0.0),
+        "willing": np.where(answered[:, None], of["willing"], 0.0),
         "slope_random": np.where(answered[:, None], of["slope_random"], 0.0),
         "willing": np.where(answered[:, None], of["willing"], 0.0),
         "helped": of["right"] * (1 - of[f"right{CLEAN}"]),
