@@ -155,6 +155,12 @@ def test_a_random_direction_is_rarely_said_to_steer() -> None:
     assert found.count("STEERS") <= 3
 
 
+def test_slopes_on_unlike_doses_rank_no_arm() -> None:
+    """One arm's dose is a relative edit norm, another's the root of a divergence."""
+    metrics = all_metrics()
+    assert (metrics["dose_slope"].direction, metrics["over_random"].direction) == ("target", "up")
+
+
 def test_a_metric_without_its_random_directions_says_so() -> None:
     given = {"n": np.ones(2), "slope": np.ones(2), "slope_random": np.ones((2, 0))}
     assert all_metrics()["over_random"].point(given) == (None, "no random direction was tried")

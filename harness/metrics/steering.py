@@ -122,7 +122,7 @@ def _beyond(parts: Parts, w: Array, of: Callable[[Parts, Array, str], Array]) ->
 @metric(
     unit="1",
     direction="target",
-    formula="d_acc_over_bias = .8 d_acc − d_acc of a bias on the words with the same side_kl",
+    formula="d_acc_over_bias = .8 d_acc − d_acc of a bias on the words' first tokens with the same side_kl",
     needs=("n", "right", "right_clean", "right_bias"),
     tracks=STEERING,
     source="ours",
@@ -137,7 +137,7 @@ def d_acc_over_bias(parts: Parts, w: Array) -> Array:
 @metric(
     unit="1/100 tokens",
     direction="target",
-    formula="d_reflect_over_bias = .8 d_reflect − d_reflect of a bias on the words with the same side_kl",
+    formula="d_reflect_over_bias = .8 d_reflect − d_reflect of a bias on the words' first tokens with the same side_kl",
     needs=("hits", "tokens", "hits_clean", "tokens_clean", "hits_bias", "tokens_bias"),
     tracks=STEERING,
     source="ours",
@@ -184,8 +184,8 @@ def hm_offline(parts: Parts, w: Array) -> Array:
 
 @metric(
     unit="nats",
-    direction="up",
-    formula="dose_slope = mean over problems of the slope of ln p(a word of the task begins) on the dose",
+    direction="target",
+    formula="dose_slope = mean over problems of d ln p(a word begins) / d dose; dose = ‖x′ − x‖ / ‖x‖, or √side_kl",
     needs=("answered", "slope"),
     tracks=STEERING,
     source="Tan and others, arXiv 2407.12404, section 4",
@@ -193,7 +193,10 @@ def hm_offline(parts: Parts, w: Array) -> Array:
     within_model=True,
 )
 def dose_slope(parts: Parts, w: Array) -> Array:
-    """How much likelier a word of the task becomes per unit of the dose, in what the model writes as it is."""
+    """How much likelier a word of the task becomes per unit of the dose, in what the model writes as it is.
+
+    Doses are edit norms or roots of divergences, so it ranks no arm: ``over_random`` is what both kinds share.
+    """
     return ratio(w @ parts["slope"], w @ parts["answered"], _NO_TOKEN)
 
 

@@ -240,7 +240,6 @@ def _derived(of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.floa
         "slope": np.where(answered, of["slope"], 0.0),
         "willing": np.where(answered[:, None], of["willing"], 0.0),
         "slope_random": np.where(answered[:, None], of["slope_random"], 0.0),
-        "willing": np.where(answered[:, None], of["willing"], 0.0),
         "helped": of["right"] * (1 - of[f"right{CLEAN}"]),
         "harmed": (1 - of["right"]) * of[f"right{CLEAN}"],
     }
