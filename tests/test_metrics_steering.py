@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.metrics.contract import Array, all_metrics
-from harness.metrics.steering import concluded
+from harness.metrics.steering_verdict import concluded
 from harness.metrics.verdicts import Bounds
 from harness.metrics.written import Written, harmonic, marks, runs, slopes
 from harness.stats.verdicts import verdicts

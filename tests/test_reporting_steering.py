@@ -30,7 +30,7 @@ from steering_records import (
 )
 
 from harness.errors import UserError
-from harness.metrics.steering import concluded
+from harness.metrics.steering_verdict import concluded
 from harness.reporting.making import report
 from harness.reporting.steering import words
 from harness.reporting.steering.findings import Arm, Findings, Response, Share, Table, Texts
