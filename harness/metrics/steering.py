@@ -221,7 +221,7 @@ def anti_frac(parts: Parts, w: Array) -> Array:
     needs=("slope", "slope_random"),
     tracks=STEERING,
     source="ours, after arXiv 2407.12404",
-    null="a random direction: between −1 and 1 as a rule; above 1 with probability 1/(2K + 2) among K",
+    null="a random direction: between −1 and 1 as a rule; above 1 with probability 1/(K + 1) at most, among K",
     within_model=True,
 )
 def over_random(parts: Parts, w: Array) -> Array:
