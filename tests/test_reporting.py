@@ -361,4 +361,4 @@ def test_a_real_run_keeps_the_texts_of_its_answers(tmp_path: Path, cache: Path) 
     assert all("mean entropy" in item.numbers for item in items)
     found: Findings = harness.report("errors", tmp_path / "run", methods=["majority"]).findings
     assert found.tables[0].scores[0].metrics["auroc"].value == values(stored.record)["auroc"] == 0.5
-    assert report_names() == ("decoding", "errors")
+    assert report_names() == ("decoding", "errors", "steering")

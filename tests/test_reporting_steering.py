@@ -462,7 +462,7 @@ def test_a_run_of_the_track_is_read_whole(measured: Path, capsys: pytest.Capture
     change = (parts["willing"][:, 2] - parts["willing"][:, 0]).sum() / parts["answered"].sum()
     assert steered.points[1].change.value == pytest.approx(change)
     # What is missing is measured in the same table: what was measured before is finished there.
-    assert one.missing[0].labels == ("random_dir", "logit_bias")
+    assert one.missing[0].labels == ("random_dir", "logit_bias", "prompt")
     _, *line = shlex.split(one.missing[0].command)
     states = {cell["method"]: cell["state"] for cell in call(capsys, *line, "--plan", "--json").json["cells"]}
-    assert states == {"none": "finished", "random_dir": "to do", "logit_bias": "to do"}
+    assert states == {"none": "finished", "random_dir": "to do", "logit_bias": "to do", "prompt": "to do"}

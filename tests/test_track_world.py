@@ -213,7 +213,7 @@ def test_the_oracle_refuses_what_its_world_never_drew() -> None:
         (["--set", "site.depth=0.5"], "a world is drawn and no language model runs, so 'site' has no use"),
         (
             ["--set", "track=reconstruction"],
-            "track 'reconstruction' takes data from hub, folder, reasoning_gym, prompts, planted;",
+            "track 'reconstruction' takes data from hub, folder, reasoning_gym, prompts, planted, riddles;",
         ),
         (["--set", "metrics=[kl_splice]"], "unknown metric of track 'world' 'kl_splice'."),
         (
