@@ -8,9 +8,11 @@ from harness.audits.protocol import contestants
 from harness.specs.library import Library
 
 LIBRARY = Library()
+# The first task of each track.
+TASKS = {LIBRARY.task(name).track: name for name in reversed(LIBRARY.names("tasks"))}
 
 
-@pytest.mark.parametrize("task", LIBRARY.names("tasks"))
+@pytest.mark.parametrize("task", TASKS.values())
 def test_an_audit_runs_what_the_track_takes(task: str) -> None:
     spec = LIBRARY.task(task)
     card = LIBRARY.track(spec.track)
