@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
-JOBS ?= 2
+# One more than cores: tests wait for processes and a browser a good part of their time.
+JOBS ?= 3
 
 .PHONY: install demo board test check gate baseline bench bench-save bench-compare clean
 
